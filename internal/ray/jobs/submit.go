@@ -1,0 +1,355 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
+)
+
+// Package is a working_dir to have on the cluster before a job is posted.
+type Package struct {
+	// URI is gcs://_ray_pkg_....zip.
+	URI string
+	// Size is the number of bytes that Write writes.
+	Size int64
+	// Write writes the package; it may be called again after a failed upload.
+	Write func(ctx context.Context, w io.Writer) error
+}
+
+// Request is one job to have run.
+type Request struct {
+	Inputs
+	// Owner is the configuration's owner, part of the stamp.
+	Owner string
+	// Metadata is the user's, without the stamp.
+	Metadata map[string]string
+	// Package is the working_dir's, or nil.
+	Package *Package
+	// KeepFailed adopts a FAILED attempt: the caller does not mind how it ended.
+	KeepFailed bool
+}
+
+// Run is a submission that this process owns.
+type Run struct {
+	ID      string
+	Attempt int
+	// Stamp is what marks the job as this one.
+	Stamp Stamp
+	// ClusterID is the cluster that took it; empty where Ray is too old to tell.
+	ClusterID string
+	// Adopted is set where the job was there before; Job is then what was found.
+	Adopted bool
+	Job     ray.Job
+}
+
+// Decision is what Submit would do now.
+type Decision struct {
+	// ID is the id that would be submitted or adopted.
+	ID      string
+	Attempt int
+	// Adopt is the job to take over, or nil where ID would be submitted.
+	Adopt *ray.Job
+	// clear asks for the record under the user's own id to be deleted first.
+	clear bool
+}
+
+func (r Request) stamp() (Stamp, error) {
+	digest, err := r.Digest()
+	return Stamp{Owner: r.Owner, Name: r.Name, Digest: digest}, err
+}
+
+// Decide says which attempt Submit would adopt or submit. It changes nothing.
+// fresh asks the server anew instead of using the process's shared list.
+func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, error) {
+	stamp, err := r.stamp()
+	if err != nil {
+		return Decision{}, err
+	}
+	if r.SubmissionID != "" {
+		return e.decideOwnID(ctx, r, stamp)
+	}
+	key, err := e.key(ctx)
+	if err != nil {
+		return Decision{}, err
+	}
+	base := BaseID(r.Owner, r.Name, stamp.Digest)
+	found, err := e.attempts(ctx, base, fresh)
+	if err != nil {
+		return Decision{}, err
+	}
+	last := 0
+	for n, job := range found {
+		if n > last && (Ours(job, stamp) || ghost(job)) {
+			last = n
+		}
+	}
+	released := e.o.Registry.Released(key, base)
+	next := func(n int) (Decision, error) {
+		id := AttemptID(base, n)
+		if other, ok := found[n]; ok {
+			return Decision{}, &ForeignError{id, other, "it does not carry this configuration's stamp"}
+		}
+		return Decision{ID: id, Attempt: n}, nil
+	}
+	switch {
+	case released > 0 && released >= last:
+		return next(released + 1)
+	case last == 0:
+		return next(1)
+	case ghost(found[last]):
+		return next(last + 1)
+	}
+	// The look-up's rows may be old, or the GCS's own format: the Jobs API is asked
+	// before anything rests on them.
+	id := AttemptID(base, last)
+	job, err := e.Get(ctx, id)
+	if ray.IsKind(err, ray.KindNotFound) && !fresh {
+		return e.Decide(ctx, r, true)
+	}
+	if err != nil {
+		return Decision{}, err
+	}
+	if adoptable(job.Status, r.KeepFailed) {
+		return Decision{ID: id, Attempt: last, Adopt: &job}, nil
+	}
+	return next(last + 1)
+}
+
+// adoptable: a live job is ours to wait for, a SUCCEEDED one has done the work;
+// STOPPED was somebody's will, so only a new run can succeed.
+func adoptable(s ray.JobStatus, keepFailed bool) bool {
+	return !s.Terminal() || s == ray.JobSucceeded || s == ray.JobFailed && keepFailed
+}
+
+// decideOwnID decides for an id that the user chose: it never gets an attempt
+// behind it, so a run under it can only be repeated once its record is gone.
+func (e *Engine) decideOwnID(ctx context.Context, r Request, want Stamp) (Decision, error) {
+	id := r.SubmissionID
+	key, err := e.key(ctx)
+	if err != nil {
+		return Decision{}, err
+	}
+	job, err := e.record(ctx, id)
+	if ray.IsKind(err, ray.KindNotFound) {
+		return Decision{ID: id, Attempt: 1}, nil
+	}
+	if err != nil {
+		return Decision{}, err
+	}
+	if ghost(job) {
+		return Decision{ID: id, Attempt: 1, clear: true}, nil
+	}
+	got, marked := StampOf(job.Metadata)
+	released := e.o.Registry.Released(key, id) > 0
+	switch {
+	case !marked || got.Owner != want.Owner || got.Name != want.Name:
+		return Decision{}, &ForeignError{id, job, "it does not carry this configuration's stamp"}
+	case released && job.Status.Terminal():
+		return Decision{}, &ForeignError{id, job, "its previous run was kept by on_destroy; an own submission_id can run again only with on_destroy = \"delete\", or under another id"}
+	case job.Status == ray.JobFailed && r.KeepFailed && got.Same(want):
+		return Decision{ID: id, Attempt: 1, Adopt: &job}, nil
+	case job.Status == ray.JobFailed || job.Status == ray.JobStopped:
+		return Decision{ID: id, Attempt: 1, clear: true}, nil
+	case !got.Same(want):
+		return Decision{}, &ForeignError{id, job, "it was submitted with other inputs"}
+	}
+	return Decision{ID: id, Attempt: 1, Adopt: &job}, nil
+}
+
+// Submit has the request run once: it adopts the attempt that is there, or posts
+// the next. On an error nothing of it runs, unless ray.OutcomeUnknown(err): then
+// it may, under the Run's ID, and the next Submit of the same request finds it.
+func (e *Engine) Submit(ctx context.Context, r Request) (Run, error) {
+	stamp, err := r.stamp()
+	if err != nil {
+		return Run{}, err
+	}
+	clusterID, err := e.clusterID(ctx)
+	if err != nil {
+		return Run{}, err
+	}
+	key, err := e.key(ctx)
+	if err != nil {
+		return Run{}, err
+	}
+	for round := 0; ; round++ {
+		d, err := e.Decide(ctx, r, round > 0)
+		if err != nil {
+			return Run{}, err
+		}
+		run := Run{ID: d.ID, Attempt: d.Attempt, Stamp: stamp, ClusterID: clusterID}
+		run.Stamp.Attempt = d.Attempt
+		if !e.o.Registry.Own(key, d.ID) {
+			return run, &ClaimedError{d.ID}
+		}
+		if d.Adopt != nil {
+			run.Adopted, run.Job = true, *d.Adopt
+			return run, nil
+		}
+		err = e.post(ctx, r, run, d.clear)
+		if err == nil {
+			return run, nil
+		}
+		e.o.Registry.Disown(key, d.ID)
+		// Somebody was there first since the look-up: look again.
+		if ray.IsKind(err, ray.KindConflict) && round < 4 {
+			continue
+		}
+		return run, err
+	}
+}
+
+// post submits one id until its outcome is known. There are never two requests of
+// one id under way from here, and Ray's check for a duplicate id is atomic, so a
+// repeated POST can't run a job twice. replace is set where the record of an earlier
+// run is deleted before.
+func (e *Engine) post(ctx context.Context, r Request, run Run, replace bool) error {
+	api, err := e.o.Dashboard(ctx)
+	if err != nil {
+		return err
+	}
+	if replace {
+		if err := api.Delete(ctx, run.ID); err != nil && !ray.IsKind(err, ray.KindNotFound) {
+			return err
+		}
+	}
+	body := r.submission(run)
+	var unknown error // the last POST whose outcome stayed open
+	deadline := time.Now().Add(e.o.MaxUnreachable)
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		if err := e.ensurePackage(ctx, api, r.Package); err != nil {
+			return firstOf(unknown, err)
+		}
+		if ctx.Err() != nil {
+			return firstOf(unknown, e.canceled(ctx, "submit job "+run.ID))
+		}
+		// The request under way is given a moment to be answered when the caller
+		// gives up: a known outcome is worth 1.5 s.
+		postCtx, cancel := withGrace(ctx, 1500*time.Millisecond)
+		err := api.Submit(postCtx, body)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ray.OutcomeUnknown(err):
+			unknown = err
+		case ray.IsKind(err, ray.KindConflict) && unknown == nil:
+			return err
+		case ray.IsKind(err, ray.KindConflict):
+			// one of our own POSTs arrived after all, or another's job: look
+		case ray.IsKind(err, ray.KindUnavailable):
+			// nothing was submitted (connection refused, no agent yet): try again
+		default:
+			return firstOf(unknown, err)
+		}
+		if unknown != nil {
+			there, lookErr := e.arrived(ctx, run)
+			if there || errors.As(lookErr, new(*ForeignError)) {
+				return lookErr
+			}
+		}
+		if time.Now().After(deadline) || !sleep(ctx, pause) {
+			return firstOf(unknown, err)
+		}
+	}
+}
+
+// arrived looks whether a job whose POST was not answered is there.
+func (e *Engine) arrived(ctx context.Context, run Run) (bool, error) {
+	look, cancel := withGrace(ctx, 500*time.Millisecond)
+	defer cancel()
+	job, err := e.Get(look, run.ID)
+	if err != nil {
+		return false, err
+	}
+	if !Ours(job, run.Stamp) {
+		return false, &ForeignError{run.ID, job, "it does not carry this configuration's stamp"}
+	}
+	return true, nil
+}
+
+// ensurePackage uploads a package that the cluster does not have. The look pins
+// the package for 600 s, so it is done before each POST. Jobs of one directory
+// upload it once.
+func (e *Engine) ensurePackage(ctx context.Context, api *dashboard.Client, p *Package) error {
+	if p == nil {
+		return nil
+	}
+	unlock, err := e.lockPackage(ctx, p.URI)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	there, err := api.HasPackage(ctx, p.URI)
+	if err != nil || there {
+		return err
+	}
+	read, write := io.Pipe()
+	failed := make(chan error, 1)
+	go func() {
+		err := p.Write(ctx, write)
+		write.CloseWithError(err)
+		failed <- err
+	}()
+	err = api.PutPackage(ctx, p.URI, p.Size, read)
+	read.CloseWithError(io.ErrClosedPipe)
+	// What went wrong in making the package is the better account of the two.
+	if cause := <-failed; cause != nil && !errors.Is(cause, io.ErrClosedPipe) {
+		return cause
+	}
+	return err
+}
+
+// lockPackage lets one job at a time look for and upload a package.
+func (e *Engine) lockPackage(ctx context.Context, uri string) (unlock func(), err error) {
+	e.mu.Lock()
+	if e.packages == nil {
+		e.packages = map[string]chan struct{}{}
+	}
+	lock, ok := e.packages[uri]
+	if !ok {
+		lock = make(chan struct{}, 1)
+		e.packages[uri] = lock
+	}
+	e.mu.Unlock()
+	select {
+	case lock <- struct{}{}:
+		return func() { <-lock }, nil
+	case <-ctx.Done():
+		return nil, e.canceled(ctx, "upload package "+uri)
+	}
+}
+
+func (r Request) submission(run Run) ray.Submission {
+	env := make(map[string]any, len(r.RuntimeEnv)+1)
+	for k, v := range r.RuntimeEnv {
+		if !empty(v) {
+			env[k] = v
+		}
+	}
+	switch {
+	case r.Package != nil:
+		env["working_dir"] = r.Package.URI
+	case r.WorkingDir != "":
+		env["working_dir"] = r.WorkingDir
+	}
+	return ray.Submission{
+		Entrypoint: r.Entrypoint, SubmissionID: run.ID, RuntimeEnv: env, Metadata: run.Stamp.Mark(r.Metadata),
+		NumCPUs: r.NumCPUs, NumGPUs: r.NumGPUs, MemoryBytes: r.MemoryBytes, Resources: r.Resources, LabelSelector: r.LabelSelector,
+	}
+}
+
+// firstOf returns the first error there is: an outcome left open weighs more than
+// what went wrong afterwards.
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
