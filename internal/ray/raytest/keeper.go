@@ -1,0 +1,139 @@
+//go:build unix
+
+package raytest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"syscall"
+)
+
+// keeperScript ends a Ray and everything that it started. It reads the mark of
+// the whole cluster and its directory, then commands: "ADD SESSION" names a
+// session as the cluster's; "SIGNAL SESSION MARK" ends the processes of a session
+// or with a mark and is answered by a line once none is left. When its input
+// ends, because close was called or because the process that held the pipe died,
+// even by kill -9, it kills the whole cluster and removes the directory.
+//
+// It takes both to find all processes. Ray's job supervisor starts every driver
+// in a session of its own (start_new_session=True in job_supervisor.py): those
+// have inherited the mark, a variable of their environment. Agents and workers
+// write their title over their environment (setproctitle): those have stayed in
+// the session. A session is forgotten once it is empty, as its number may be
+// given to a stranger.
+const keeperScript = `
+read -r cluster; read -r dir; sessions=
+members() {
+	if [ -d /proc/self ]; then
+		grep -lsF "$1" /proc/[0-9]*/environ | cut -d/ -f3
+		cat /proc/[0-9]*/stat 2>/dev/null | awk -v sessions=" $2 " '{
+			pid = $1; sub(/^.*\) /, ""); split($0, f, " ")
+			if (f[1] != "Z" && index(sessions, " " f[4] " ")) print pid
+		}'
+	else
+		ps -AEww -o pid= -o command= | grep -F "$1" | awk '{ print $1 }'
+		for session in $2; do pgrep -g "$session"; done
+	fi
+}
+finish() {
+	tries=0
+	while pids=$(members "$2" "$3"); [ -n "$pids" ]; do
+		if [ "$1" = KILL ] || [ $tries -ge 100 ]; then kill -KILL $pids 2>/dev/null
+		elif [ $tries = 0 ]; then kill -TERM $pids 2>/dev/null; fi
+		tries=$((tries + 1))
+		sleep 0.1
+	done
+}
+trap '' HUP INT TERM
+while read -r signal session mark; do
+	case $signal in
+	ADD) sessions="$sessions $session" ;;
+	*)
+		finish "$signal" "$mark" "$session"
+		rest=
+		for s in $sessions; do [ "$s" = "$session" ] || rest="$rest $s"; done
+		sessions=$rest
+		echo done
+		;;
+	esac
+done
+finish KILL "$cluster" "$sessions"
+rm -rf "$dir"
+`
+
+// keeper is the running script.
+type keeper struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+// startKeeper starts the keeper of the cluster with this mark and directory. It
+// has a session of its own, so that a Ctrl-C that ends the tests does not end it
+// before its work is done, and shares no output with them, because go test waits
+// for whoever holds its output.
+func startKeeper(mark, dir string) (*keeper, error) {
+	cmd := exec.Command("/bin/sh", "-c", keeperScript)
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the keeper of a test cluster: %w", err)
+	}
+	k := &keeper{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	if _, err := fmt.Fprintf(in, "%s\n%s\n", mark, dir); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// add tells the keeper of a session that belongs to the cluster.
+func (k *keeper) add(session int) error {
+	_, err := fmt.Fprintf(k.in, "ADD %d\n", session)
+	return err
+}
+
+// end signals all processes of the session or with the mark, TERM (then KILL
+// after 10 s) or KILL, and returns when none is left.
+func (k *keeper) end(ctx context.Context, signal string, session int, mark string) error {
+	done := make(chan error, 1)
+	go func() {
+		if _, err := fmt.Fprintf(k.in, "%s %d %s\n", signal, session, mark); err != nil {
+			done <- err
+			return
+		}
+		line, err := k.out.ReadString('\n')
+		if err == nil && strings.TrimSpace(line) != "done" {
+			err = fmt.Errorf("unexpected answer %q", line)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("%s processes of %s: %w", signal, mark, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close ends the cluster, removes its directory and waits for both.
+func (k *keeper) close() error {
+	if err := k.in.Close(); err != nil {
+		return err
+	}
+	return k.cmd.Wait()
+}
