@@ -1,0 +1,19 @@
+package cluster
+
+import (
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/fw"
+)
+
+// Service is what this package offers to the provider.
+var Service = fw.Service{
+	Resources: []func() resource.Resource{newConnection},
+	DataSources: []func() datasource.DataSource{
+		newClusterData,
+		newResourcesData,
+		newNodesData,
+		newHealthData,
+	},
+}

@@ -1,0 +1,368 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/fw"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
+)
+
+// Values of the arguments that choose.
+const (
+	waitSubmitted = "SUBMITTED"
+	waitRunning   = "RUNNING"
+	waitSucceeded = "SUCCEEDED"
+
+	destroyDelete  = "delete"
+	destroyStop    = "stop"
+	destroyAbandon = "abandon"
+)
+
+// Statuses beside Ray's own.
+const (
+	statusMissing         = "MISSING"
+	statusClusterReplaced = "CLUSTER_REPLACED"
+)
+
+// Defaults live here and not in the schema: a default in the schema is a diff in
+// every state that was written before it.
+const (
+	defaultStopTimeout = time.Minute
+	defaultLogLines    = 50
+)
+
+type jobModel struct {
+	Cluster  types.Object   `tfsdk:"cluster"`
+	Timeouts timeouts.Value `tfsdk:"timeouts"`
+
+	Name           types.String         `tfsdk:"name"`
+	SubmissionID   types.String         `tfsdk:"submission_id"`
+	Entrypoint     types.String         `tfsdk:"entrypoint"`
+	Command        types.List           `tfsdk:"command"`
+	WorkingDir     types.String         `tfsdk:"working_dir"`
+	Excludes       types.List           `tfsdk:"excludes"`
+	RuntimeEnv     types.Object         `tfsdk:"runtime_env"`
+	RuntimeEnvJSON jsontypes.Normalized `tfsdk:"runtime_env_json"`
+	Triggers       types.Map            `tfsdk:"triggers"`
+	Metadata       types.Map            `tfsdk:"metadata"`
+
+	NumCPUs       types.Float64 `tfsdk:"entrypoint_num_cpus"`
+	NumGPUs       types.Float64 `tfsdk:"entrypoint_num_gpus"`
+	Memory        types.Int64   `tfsdk:"entrypoint_memory"`
+	Resources     types.Map     `tfsdk:"entrypoint_resources"`
+	LabelSelector types.Map     `tfsdk:"entrypoint_label_selector"`
+
+	WaitFor       types.String `tfsdk:"wait_for"`
+	IgnoreFailure types.Bool   `tfsdk:"ignore_failure"`
+	StopTimeout   fw.Duration  `tfsdk:"stop_timeout"`
+	OnDestroy     types.String `tfsdk:"on_destroy"`
+	OnInterrupt   types.String `tfsdk:"on_interrupt"`
+	LogLines      types.Int64  `tfsdk:"log_lines"`
+
+	JobID          types.String `tfsdk:"job_id"`
+	Status         types.String `tfsdk:"status"`
+	ErrorType      types.String `tfsdk:"error_type"`
+	DriverExitCode types.Int64  `tfsdk:"driver_exit_code"`
+	SubmittedAt    types.String `tfsdk:"submitted_at"`
+	EndedAt        types.String `tfsdk:"ended_at"`
+	DriverNodeID   types.String `tfsdk:"driver_node_id"`
+	ClusterID      types.String `tfsdk:"cluster_id"`
+	URL            types.String `tfsdk:"url"`
+	PackageURI     types.String `tfsdk:"package_uri"`
+	WorkingDirHash types.String `tfsdk:"working_dir_hash"`
+	MetadataAll    types.Map    `tfsdk:"metadata_all"`
+	Attempt        types.Int64  `tfsdk:"attempt"`
+	InputsDigest   types.String `tfsdk:"inputs_digest"`
+	Owner          types.String `tfsdk:"owner"`
+}
+
+// jobIdentity is the resource identity.
+type jobIdentity struct {
+	SubmissionID types.String `tfsdk:"submission_id"`
+	ClusterID    types.String `tfsdk:"cluster_id"`
+}
+
+// label is what messages call the job.
+func (m *jobModel) label() string {
+	switch {
+	case m.Name.ValueString() != "":
+		return `"` + m.Name.ValueString() + `"`
+	case m.SubmissionID.ValueString() != "":
+		return `"` + m.SubmissionID.ValueString() + `"`
+	}
+	return "of this resource"
+}
+
+func (m *jobModel) goal() jobs.Goal {
+	switch strings.ToUpper(m.WaitFor.ValueString()) {
+	case waitSubmitted:
+		return jobs.Submitted
+	case waitRunning:
+		return jobs.Running
+	}
+	return jobs.Succeeded
+}
+
+func (m *jobModel) onDestroy() string {
+	if v := m.OnDestroy.ValueString(); v != "" {
+		return v
+	}
+	return destroyDelete
+}
+
+func (m *jobModel) stopTimeout() time.Duration { return m.StopTimeout.Or(defaultStopTimeout) }
+
+func (m *jobModel) logLines() int {
+	if m.LogLines.IsNull() || m.LogLines.IsUnknown() {
+		return defaultLogLines
+	}
+	return int(m.LogLines.ValueInt64())
+}
+
+// keepFailed: a caller who does not mind how the job ended does not want it twice.
+func (m *jobModel) keepFailed() bool {
+	return m.IgnoreFailure.ValueBool() || m.goal() == jobs.Submitted
+}
+
+// terminal reports whether the recorded status is one that never changes again.
+func (m *jobModel) terminal() bool {
+	return ray.JobStatus(m.Status.ValueString()).Terminal()
+}
+
+// remoteDir reports whether dir is a URI that Ray fetches itself. "C:\dir" and
+// "dir:x" are paths: a URI has "://".
+func remoteDir(dir string) bool { return strings.Contains(dir, "://") }
+
+// entrypoint is the command line as posted.
+func (m *jobModel) entrypoint(ctx context.Context, diags *diag.Diagnostics) string {
+	if !m.Command.IsNull() {
+		return ray.ShellJoin(stringList(ctx, m.Command, diags))
+	}
+	return m.Entrypoint.ValueString()
+}
+
+// runtimeEnv merges runtime_env and runtime_env_json.
+func (m *jobModel) runtimeEnv(ctx context.Context, diags *diag.Diagnostics) map[string]any {
+	env := map[string]any{}
+	if !m.RuntimeEnv.IsNull() && !m.RuntimeEnv.IsUnknown() {
+		var typed runtimeEnvModel
+		diags.Append(m.RuntimeEnv.As(ctx, &typed, basetypes.ObjectAsOptions{})...)
+		if diags.HasError() {
+			return env
+		}
+		maps.Copy(env, typed.toRay(ctx, diags))
+	}
+	if !m.RuntimeEnvJSON.IsNull() && !m.RuntimeEnvJSON.IsUnknown() {
+		more, err := jobs.DecodeObject(m.RuntimeEnvJSON.ValueString())
+		if err != nil {
+			diags.AddAttributeError(path.Root("runtime_env_json"), "runtime_env_json is not a JSON object", err.Error())
+			return env
+		}
+		maps.Copy(env, more)
+	}
+	return env
+}
+
+// secrets are values that no message may show.
+func (m *jobModel) secrets(ctx context.Context) []string {
+	var diags diag.Diagnostics
+	env := m.runtimeEnv(ctx, &diags)
+	vars, _ := env["env_vars"].(map[string]any)
+	var out []string
+	for _, v := range vars {
+		if s, ok := v.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// inputsKnown reports whether every input is known, so that the digest can be
+// computed. A local directory must have been hashed into WorkingDirHash before.
+func (m *jobModel) inputsKnown(ctx context.Context) bool {
+	for _, v := range []attr.Value{m.Name, m.Entrypoint, m.Command, m.WorkingDir, m.RuntimeEnv, m.RuntimeEnvJSON, m.Triggers, m.NumCPUs, m.NumGPUs, m.Memory, m.Resources, m.LabelSelector} {
+		if !fullyKnown(ctx, v) {
+			return false
+		}
+	}
+	return !m.localDir() || !m.WorkingDirHash.IsUnknown() && !m.WorkingDirHash.IsNull()
+}
+
+// localDir reports whether working_dir is a directory on this machine.
+func (m *jobModel) localDir() bool {
+	dir := m.WorkingDir.ValueString()
+	return dir != "" && !remoteDir(dir)
+}
+
+func fullyKnown(ctx context.Context, v attr.Value) bool {
+	t, err := v.ToTerraformValue(ctx)
+	return err == nil && t.IsFullyKnown()
+}
+
+// inputs returns what makes this job; ownID is the submission id where the user
+// chose it.
+func (m *jobModel) inputs(ctx context.Context, ownID string, diags *diag.Diagnostics) jobs.Inputs {
+	in := jobs.Inputs{
+		Name:          m.Name.ValueString(),
+		SubmissionID:  ownID,
+		Entrypoint:    m.entrypoint(ctx, diags),
+		RuntimeEnv:    m.runtimeEnv(ctx, diags),
+		NumCPUs:       m.NumCPUs.ValueFloat64Pointer(),
+		NumGPUs:       m.NumGPUs.ValueFloat64Pointer(),
+		MemoryBytes:   m.Memory.ValueInt64Pointer(),
+		LabelSelector: stringMap(ctx, m.LabelSelector, diags),
+		Triggers:      stringMap(ctx, m.Triggers, diags),
+	}
+	if m.localDir() {
+		in.WorkingDirHash = m.WorkingDirHash.ValueString()
+	} else {
+		in.WorkingDir = m.WorkingDir.ValueString()
+	}
+	if !m.Resources.IsNull() {
+		diags.Append(m.Resources.ElementsAs(ctx, &in.Resources, false)...)
+	}
+	return in
+}
+
+// stamp is the mark that the recorded job carries; zero for an imported job that
+// somebody else submitted.
+func (m *jobModel) stamp(ctx context.Context) jobs.Stamp {
+	var diags diag.Diagnostics
+	s, _ := jobs.StampOf(stringMap(ctx, m.MetadataAll, &diags))
+	return s
+}
+
+// carriedBy reports whether job is the recorded one, as far as its stamp tells.
+func (m *jobModel) carriedBy(ctx context.Context, job ray.Job) bool {
+	s := m.stamp(ctx)
+	return s.Digest == "" || jobs.Ours(job, s)
+}
+
+// base is the first id of the recorded job's attempts; generated is false where
+// the id is not made of the job's stamp: the user chose it, or somebody else
+// submitted the job.
+func (m *jobModel) base(ctx context.Context) (base string, generated bool) {
+	s := m.stamp(ctx)
+	base = jobs.BaseID(s.Owner, s.Name, s.Digest)
+	return base, m.SubmissionID.ValueString() == jobs.AttemptID(base, s.Attempt)
+}
+
+// chosenID reports whether the user chose the recorded id in the configuration.
+func (m *jobModel) chosenID(ctx context.Context) bool {
+	_, generated := m.base(ctx)
+	return !generated && m.stamp(ctx).Digest != ""
+}
+
+func (m *jobModel) ref(ctx context.Context) jobs.Ref {
+	return jobs.Ref{ID: m.SubmissionID.ValueString(), ClusterID: m.ClusterID.ValueString(), Stamp: m.stamp(ctx)}
+}
+
+// fromJob takes over what Ray says of the job now.
+func (m *jobModel) fromJob(ctx context.Context, j ray.Job, diags *diag.Diagnostics) {
+	m.Status = types.StringValue(string(j.Status))
+	m.JobID = textOrNull(j.JobID)
+	m.ErrorType = textOrNull(j.ErrorType)
+	m.DriverNodeID = textOrNull(j.DriverNodeID)
+	m.SubmittedAt = timeOrNull(j.StartTime)
+	m.EndedAt = timeOrNull(j.EndTime)
+	m.DriverExitCode = types.Int64Null()
+	if j.DriverExitCode != nil {
+		m.DriverExitCode = types.Int64Value(int64(*j.DriverExitCode))
+	}
+	if j.Metadata != nil {
+		all, d := types.MapValueFrom(ctx, types.StringType, j.Metadata)
+		diags.Append(d...)
+		m.MetadataAll = all
+	}
+}
+
+// settle makes every computed value that is still unknown null.
+func (m *jobModel) settle() {
+	for _, s := range []*types.String{&m.SubmissionID, &m.JobID, &m.Status, &m.ErrorType, &m.SubmittedAt, &m.EndedAt, &m.DriverNodeID, &m.ClusterID, &m.URL, &m.PackageURI, &m.WorkingDirHash, &m.InputsDigest, &m.Owner} {
+		if s.IsUnknown() {
+			*s = types.StringNull()
+		}
+	}
+	for _, n := range []*types.Int64{&m.DriverExitCode, &m.Attempt} {
+		if n.IsUnknown() {
+			*n = types.Int64Null()
+		}
+	}
+	if m.MetadataAll.IsUnknown() || m.MetadataAll.IsNull() {
+		m.MetadataAll = types.MapNull(types.StringType)
+	}
+}
+
+// pin takes every computed value from o.
+func (m *jobModel) pin(o *jobModel) {
+	m.SubmissionID, m.JobID, m.Status, m.ErrorType, m.DriverExitCode = o.SubmissionID, o.JobID, o.Status, o.ErrorType, o.DriverExitCode
+	m.SubmittedAt, m.EndedAt, m.DriverNodeID, m.ClusterID, m.URL = o.SubmittedAt, o.EndedAt, o.DriverNodeID, o.ClusterID, o.URL
+	m.PackageURI, m.WorkingDirHash, m.MetadataAll = o.PackageURI, o.WorkingDirHash, o.MetadataAll
+	m.Attempt, m.InputsDigest, m.Owner = o.Attempt, o.InputsDigest, o.Owner
+}
+
+// unsettle plans what a wait will find out.
+func (m *jobModel) unsettle() {
+	m.Status, m.JobID, m.ErrorType = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
+	m.EndedAt, m.DriverNodeID, m.DriverExitCode = types.StringUnknown(), types.StringUnknown(), types.Int64Unknown()
+}
+
+func jobURL(dashboard, id string) types.String {
+	if dashboard == "" {
+		return types.StringNull()
+	}
+	return types.StringValue(strings.TrimSuffix(dashboard, "/") + "/#/jobs/" + url.PathEscape(id))
+}
+
+func textOrNull(s string) types.String {
+	if s == "" {
+		return types.StringNull()
+	}
+	return types.StringValue(s)
+}
+
+func timeOrNull(t time.Time) types.String {
+	if t.IsZero() {
+		return types.StringNull()
+	}
+	return types.StringValue(t.UTC().Format(time.RFC3339))
+}
+
+// importedEnv is the runtime_env of a job that Terraform did not submit, as state
+// holds it: without the working_dir, and with no value of an environment variable,
+// which Ray before 2.59 shows to everybody.
+func importedEnv(raw json.RawMessage) (env jsontypes.Normalized, workingDir string) {
+	all, err := jobs.DecodeObject(string(raw))
+	if err != nil {
+		return jsontypes.NewNormalizedNull(), ""
+	}
+	workingDir, _ = all["working_dir"].(string)
+	delete(all, "working_dir")
+	if vars, ok := all["env_vars"].(map[string]any); ok {
+		for k := range vars {
+			vars[k] = ray.Redacted
+		}
+	}
+	if len(all) == 0 {
+		return jsontypes.NewNormalizedNull(), workingDir
+	}
+	text, err := jobs.Canonical(all)
+	if err != nil {
+		return jsontypes.NewNormalizedNull(), workingDir
+	}
+	return jsontypes.NewNormalizedValue(string(text)), workingDir
+}

@@ -1,0 +1,360 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/conn"
+	"github.com/ray-iac/terraform-provider-ray/internal/fw"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*jobResource)(nil)
+	_ resource.ResourceWithValidateConfig = (*jobResource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*jobResource)(nil)
+	_ resource.ResourceWithIdentity       = (*jobResource)(nil)
+	_ resource.ResourceWithImportState    = (*jobResource)(nil)
+)
+
+type jobResource struct{ fw.Resource }
+
+func newJobResource() resource.Resource { return &jobResource{} }
+
+func (r *jobResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_job"
+}
+
+// cluster is the one that m's configuration or state names; nil where it is not
+// known yet or can't be, which diags then says.
+func (r *jobResource) cluster(ctx context.Context, m *jobModel, diags *diag.Diagnostics) *conn.Cluster {
+	pool := r.Pool()
+	if pool == nil {
+		return nil
+	}
+	target, known, d := fw.TargetOf(ctx, m.Cluster)
+	diags.Append(d...)
+	if !known || d.HasError() {
+		return nil
+	}
+	cluster, err := pool.Cluster(target)
+	if errors.As(err, new(*conn.UnknownError)) {
+		return nil
+	}
+	if err != nil {
+		fw.AddError(diags, path.Root("cluster"), fmt.Sprintf("Job %s has no cluster", m.label()), err)
+		return nil
+	}
+	return cluster
+}
+
+// knownCluster is cluster where an apply needs it: then everything is known.
+func (r *jobResource) knownCluster(ctx context.Context, m *jobModel, diags *diag.Diagnostics) *conn.Cluster {
+	cluster := r.cluster(ctx, m, diags)
+	if cluster == nil && !diags.HasError() {
+		diags.AddError(fmt.Sprintf("Job %s has no cluster", m.label()), "The cluster's address, or the provider's configuration, is still not known in apply. Nothing was done.")
+	}
+	return cluster
+}
+
+type engineKey struct{}
+
+// engine is the cluster's, shared by all jobs of this process.
+func (r *jobResource) engine(cluster *conn.Cluster) *jobs.Engine {
+	engine, _ := cluster.Value(engineKey{}, func() any {
+		return jobs.New(jobs.Options{
+			Address:        cluster.Address(),
+			Dashboard:      cluster.Dashboard,
+			GCS:            cluster.GCS,
+			Registry:       r.Pool().Registry(),
+			MaxUnreachable: r.Pool().MaxUnreachable(),
+		})
+	}).(*jobs.Engine) // the key is of a type of this package's own
+	return engine
+}
+
+// writable refuses every change where the provider is read-only.
+func (r *jobResource) writable(summary string, diags *diag.Diagnostics) bool {
+	if r.Pool().ReadOnly() {
+		diags.AddError(summary, "The provider is configured with read_only = true, so it changes nothing on a cluster. Apply with a configuration that may write.")
+		return false
+	}
+	return true
+}
+
+// Create submits the job, or takes over the run that is there, and waits.
+func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var m, config jobModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	cluster := r.knownCluster(ctx, &m, &resp.Diagnostics)
+	summary := fmt.Sprintf("Job %s was not submitted", m.label())
+	if resp.Diagnostics.HasError() || cluster == nil || !r.writable(summary, &resp.Diagnostics) {
+		return
+	}
+	request, uri := r.request(ctx, &m, config.SubmissionID.ValueString(), &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if err := r.supports(ctx, cluster, &m); err != nil {
+		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
+		return
+	}
+	engine := r.engine(cluster)
+	run, err := engine.Submit(ctx, request)
+	if err != nil {
+		r.addSubmitError(&m, run, err, &resp.Diagnostics)
+		return
+	}
+	tflog.Info(ctx, "Ray has the job", map[string]any{"submission_id": run.ID, "adopted": run.Adopted, "attempt": run.Attempt})
+	if run.Adopted {
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s was taken over", m.label()),
+			fmt.Sprintf("Submission %s with the same owner, name and inputs was there, %s; nothing was submitted.", run.ID, run.Job.Status)+ownerAdvice(r.Pool()))
+	}
+	m.fromRun(ctx, run, request.Metadata, uri, &resp.Diagnostics)
+	if api, err := cluster.Dashboard(ctx); err == nil {
+		m.URL = jobURL(api.URL(), run.ID)
+	}
+	w := waiting{resource: r, engine: engine, model: &m, run: run, create: true}
+	limit, d := m.Timeouts.Create(ctx, 0)
+	resp.Diagnostics.Append(d...)
+	outcome := w.wait(ctx, limit, &resp.Diagnostics)
+	if outcome == forget {
+		return
+	}
+	m.settle()
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
+	mark(ctx, resp.Private, keyWaiting, outcome == waitOn, &resp.Diagnostics)
+	identify(ctx, resp.Identity, &m, &resp.Diagnostics)
+}
+
+// identify sets the identity of a job that has none yet; one that was recorded
+// never changes.
+func identify(ctx context.Context, identity *tfsdk.ResourceIdentity, m *jobModel, diags *diag.Diagnostics) {
+	if identity != nil && identity.Raw.IsFullyNull() {
+		diags.Append(identity.Set(ctx, jobIdentity{m.SubmissionID, m.ClusterID})...)
+	}
+}
+
+// request makes the submission of a planned job, with its package.
+func (r *jobResource) request(ctx context.Context, m *jobModel, ownID string, diags *diag.Diagnostics) (jobs.Request, string) {
+	metadata := map[string]string{}
+	maps.Copy(metadata, r.Pool().DefaultMetadata())
+	maps.Copy(metadata, stringMap(ctx, m.Metadata, diags))
+	request := jobs.Request{Owner: r.Pool().Owner(), KeepFailed: m.keepFailed(), Metadata: metadata}
+	uri := ""
+	if m.localDir() {
+		tree, hash, err := r.scan(ctx, m, diags)
+		if err != nil {
+			fw.AddError(diags, path.Root("working_dir"), fmt.Sprintf("working_dir of job %s can't be packaged", m.label()), err)
+			return request, ""
+		}
+		now := r.hashLike(hash, m)
+		if planned := m.WorkingDirHash; !planned.IsUnknown() && !planned.IsNull() && planned.ValueString() != now {
+			fw.AddError(diags, path.Root("working_dir"), fmt.Sprintf("working_dir of job %s changed since the plan", m.label()), &changedDirError{planned.ValueString(), now})
+			return request, ""
+		}
+		m.WorkingDirHash = types.StringValue(now)
+		uri = hash.URI
+		request.Package = &jobs.Package{URI: hash.URI, Size: tree.ZipSize(), Write: tree.WriteZip}
+	}
+	request.Inputs = m.inputs(ctx, ownID, diags)
+	digest, err := request.Digest()
+	if err != nil {
+		fw.AddError(diags, path.Empty(), "The job's inputs have no digest", err)
+	}
+	m.InputsDigest = types.StringValue(digest)
+	m.Owner = textOrNull(request.Owner)
+	return request, uri
+}
+
+// fromRun takes over what a submission decided.
+func (m *jobModel) fromRun(ctx context.Context, run jobs.Run, metadata map[string]string, packageURI string, diags *diag.Diagnostics) {
+	m.SubmissionID = types.StringValue(run.ID)
+	m.Attempt = types.Int64Value(int64(run.Attempt))
+	m.ClusterID = textOrNull(run.ClusterID)
+	m.PackageURI = textOrNull(packageURI)
+	all, d := types.MapValueFrom(ctx, types.StringType, run.Stamp.Mark(metadata))
+	diags.Append(d...)
+	m.MetadataAll = all
+}
+
+// Read refreshes a job that is not over. What is over stays as it was: it never
+// changes again, and that Ray forgot it is no drift.
+func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var m jobModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	imported := m.Status.IsNull()
+	if !imported {
+		identify(ctx, resp.Identity, &m, &resp.Diagnostics)
+	}
+	if m.terminal() {
+		return
+	}
+	cluster := r.readCluster(ctx, &m, &resp.Diagnostics)
+	if cluster == nil {
+		return
+	}
+	engine := r.engine(cluster)
+	job, err := engine.Lookup(ctx, m.SubmissionID.ValueString())
+	switch {
+	case err == nil && imported:
+		r.readImported(ctx, cluster, &m, job, &resp.Diagnostics)
+		if resp.Identity != nil && !resp.Diagnostics.HasError() {
+			resp.Diagnostics.Append(resp.Identity.Set(ctx, jobIdentity{m.SubmissionID, m.ClusterID})...)
+		}
+	case err == nil && m.carriedBy(ctx, job):
+		m.fromJob(ctx, job, &resp.Diagnostics)
+	case err == nil || ray.IsKind(err, ray.KindNotFound):
+		if imported {
+			resp.Diagnostics.AddError(fmt.Sprintf("There is no job %s to import", m.label()),
+				fmt.Sprintf("The cluster at %s has no submission of that id. Jobs are imported by submission id, which `ray job list` shows; drivers that were not submitted can't be.", cluster.Address()))
+			return
+		}
+		r.readLost(ctx, engine, &m, &resp.Diagnostics)
+	case r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err) && !imported:
+		fw.AddWarning(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Job %s could not be refreshed and is kept as it was", m.label()), err)
+	default:
+		fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Job %s could not be refreshed", m.label()), err)
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+// readCluster is the cluster to refresh from. One that the configuration no longer
+// names is no error: this plan may just give the job its new one.
+func (r *jobResource) readCluster(ctx context.Context, m *jobModel, diags *diag.Diagnostics) *conn.Cluster {
+	var found diag.Diagnostics
+	cluster := r.cluster(ctx, m, &found)
+	if found.HasError() && !m.Status.IsNull() {
+		for _, d := range found {
+			diags.AddWarning(fmt.Sprintf("Job %s was not refreshed", m.label()), d.Detail())
+		}
+		return nil
+	}
+	diags.Append(found...)
+	return cluster
+}
+
+// readLost tells a deleted record from a replaced cluster.
+func (r *jobResource) readLost(ctx context.Context, engine *jobs.Engine, m *jobModel, diags *diag.Diagnostics) {
+	same, err := engine.SameCluster(ctx, m.ClusterID.ValueString())
+	switch {
+	case err != nil:
+		fw.AddError(diags, path.Empty(), fmt.Sprintf("Job %s could not be refreshed", m.label()), err)
+	case same:
+		m.Status = types.StringValue(statusMissing)
+	default:
+		m.Status = types.StringValue(statusClusterReplaced)
+	}
+}
+
+// Update changes what never replaces a job: nothing of it reaches Ray, but a wait
+// may go on, or begin.
+func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var m, state jobModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	wasWaiting := marked(ctx, req.Private, keyWaiting, &resp.Diagnostics)
+	waits := m.Status.IsUnknown()
+	planned := m
+	m.pinUnknown(&state)
+	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
+	mark(ctx, resp.Private, keyImported, false, &resp.Diagnostics)
+	if m.IgnoreFailure.ValueBool() {
+		mark(ctx, resp.Private, keyFailed, false, &resp.Diagnostics)
+	}
+	identify(ctx, resp.Identity, &state, &resp.Diagnostics)
+	defer func() {
+		m.settle()
+		resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	}()
+	if !waits {
+		return
+	}
+	cluster := r.knownCluster(ctx, &planned, &resp.Diagnostics)
+	if cluster == nil {
+		return
+	}
+	engine := r.engine(cluster)
+	w := waiting{resource: r, engine: engine, model: &m, run: jobs.Run{ID: state.SubmissionID.ValueString(), Stamp: state.stamp(ctx), ClusterID: state.ClusterID.ValueString()}}
+	if !wasWaiting && m.goal() <= state.goal() {
+		w.lookOnly = true // another address of the cluster: see that the job is there
+	}
+	limit, d := m.Timeouts.Update(ctx, 0)
+	resp.Diagnostics.Append(d...)
+	switch w.wait(ctx, limit, &resp.Diagnostics) {
+	case keep:
+		mark(ctx, resp.Private, keyWaiting, false, &resp.Diagnostics)
+	case failed:
+		mark(ctx, resp.Private, keyWaiting, false, &resp.Diagnostics)
+		mark(ctx, resp.Private, keyFailed, true, &resp.Diagnostics)
+	case waitOn, forget:
+		mark(ctx, resp.Private, keyWaiting, true, &resp.Diagnostics)
+	}
+}
+
+// pinUnknown takes what is still unknown from o.
+func (m *jobModel) pinUnknown(o *jobModel) {
+	if m.Status.IsUnknown() {
+		m.Status, m.JobID, m.ErrorType = o.Status, o.JobID, o.ErrorType
+		m.EndedAt, m.DriverNodeID, m.DriverExitCode = o.EndedAt, o.DriverNodeID, o.DriverExitCode
+	}
+}
+
+// Delete does what on_destroy says. Another cluster's job is never touched.
+func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var m jobModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	cluster := r.knownCluster(ctx, &m, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	engine := r.engine(cluster)
+	id := m.SubmissionID.ValueString()
+	if m.onDestroy() == destroyAbandon {
+		// Unreachable is fine: nothing is asked of the cluster but its name.
+		if err := engine.Release(ctx, m.ref(ctx)); err != nil {
+			tflog.Info(ctx, "the cluster could not be asked for its id", map[string]any{"error": err.Error()})
+		}
+		return
+	}
+	summary := fmt.Sprintf("Job %s was not destroyed", m.label())
+	if !r.writable(summary, &resp.Diagnostics) {
+		return
+	}
+	ending, err := engine.End(ctx, m.ref(ctx), m.onDestroy() == destroyDelete, m.stopTimeout())
+	switch {
+	case err != nil:
+		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
+	case ending == jobs.NotOurs:
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s is not on this cluster any more", m.label()),
+			fmt.Sprintf("Submission %s belonged to cluster %s; what answers at %s now is another cluster, or another job under that id. Nothing was stopped or deleted.", id, orUnknown(m.ClusterID.ValueString()), cluster.Address()))
+	case ending == jobs.OwnedHere:
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s was taken over by its replacement and did not run again", m.label()),
+			fmt.Sprintf("A new resource of this apply took submission %s over before this one let it go, as with create_before_destroy and unchanged inputs. The job was left as it is. To run it again, change triggers.", id))
+	}
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "(unknown)"
+	}
+	return s
+}

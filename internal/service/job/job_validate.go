@@ -1,0 +1,112 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
+)
+
+// knownEnvKeys are the fields of Ray 2.60's runtime_env. Ray accepts any other
+// without a word, since a plugin may take it.
+var knownEnvKeys = []string{
+	"working_dir", "py_modules", "py_executable", "java_jars", "pip", "uv", "conda", "config", "env_vars", "container",
+	"image_uri", "worker_process_setup_hook", "mpi", "nsight", "rocprof_sys", "excludes",
+}
+
+// ValidateConfig checks what the configuration alone decides.
+func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var m jobModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if m.Name.IsNull() && m.SubmissionID.IsNull() {
+		resp.Diagnostics.AddAttributeError(path.Root("name"), "A job needs a name",
+			"Set name: the submission id is made of it and of the job's inputs. Only a job with a submission_id of its own can do without.")
+	}
+	if !m.SubmissionID.IsNull() && m.onDestroy() != destroyDelete && !m.OnDestroy.IsUnknown() {
+		resp.Diagnostics.AddAttributeWarning(path.Root("on_destroy"), "A job with an own submission_id runs again only with on_destroy = \"delete\"",
+			"Ray takes a submission id only once. As long as the record of the previous run is kept, a replacement of this job can't be submitted.")
+	}
+	validateEnv(ctx, &m, &resp.Diagnostics)
+}
+
+func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
+	fromJSON := map[string]any{}
+	at := path.Root("runtime_env_json")
+	if text := m.RuntimeEnvJSON; !text.IsNull() && !text.IsUnknown() {
+		var err error
+		if fromJSON, err = jobs.DecodeObject(text.ValueString()); err != nil {
+			diags.AddAttributeError(at, "runtime_env_json is not a JSON object", fmt.Sprintf("It is %v. Write it with jsonencode({ ... }).", err))
+			return
+		}
+	}
+	for _, key := range []string{"working_dir", "excludes"} {
+		if _, ok := fromJSON[key]; ok {
+			diags.AddAttributeError(at, key+" in runtime_env_json", fmt.Sprintf("Set the attribute %s of the job instead: only there a local directory is packaged and its content watched.", key))
+		}
+	}
+	if modules, ok := fromJSON["py_modules"].([]any); ok {
+		for _, module := range modules {
+			if s, ok := module.(string); !ok || !remoteDir(s) {
+				diags.AddAttributeError(at, "Local path in py_modules", fmt.Sprintf("Ray would look for %v on the cluster, where it is not: py_modules of runtime_env_json takes remote URIs only.", module))
+			}
+		}
+	}
+	for key := range fromJSON {
+		if !slices.Contains(knownEnvKeys, key) {
+			diags.AddAttributeWarning(at, fmt.Sprintf("Unknown runtime_env field %q", key), "Ray ignores fields that no plugin of the cluster takes. Check the spelling.")
+		}
+	}
+	validateVars(fromJSON["env_vars"], at, diags)
+	var typed map[string]any
+	if !m.RuntimeEnv.IsNull() && fullyKnown(ctx, m.RuntimeEnv) {
+		var env runtimeEnvModel
+		if d := m.RuntimeEnv.As(ctx, &env, basetypes.ObjectAsOptions{}); d.HasError() {
+			diags.Append(d...)
+			return
+		}
+		typed = env.toRay(ctx, diags)
+	}
+	for key := range typed {
+		if _, twice := fromJSON[key]; twice {
+			diags.AddAttributeError(at, fmt.Sprintf("%s is set twice", key), fmt.Sprintf("runtime_env and runtime_env_json both have %q; keep one.", key))
+		}
+	}
+	var managers []string
+	for _, key := range []string{"conda", "pip", "uv"} {
+		_, a := typed[key]
+		_, b := fromJSON[key]
+		if a || b {
+			managers = append(managers, key)
+		}
+	}
+	if len(managers) > 1 {
+		diags.AddAttributeError(path.Root("runtime_env"), strings.Join(managers, " and ")+" can't be combined",
+			"Ray sets a job's environment up with one of pip, uv and conda. With conda, packages of pip go into its pip list.")
+	}
+}
+
+func validateVars(v any, at path.Path, diags *diag.Diagnostics) {
+	if v == nil {
+		return
+	}
+	vars, ok := v.(map[string]any)
+	if !ok {
+		diags.AddAttributeError(at, "env_vars is not an object", "env_vars maps names to strings.")
+		return
+	}
+	for name, value := range vars {
+		if _, ok := value.(string); !ok {
+			diags.AddAttributeError(at, fmt.Sprintf("Environment variable %q is not a string", name), "Ray fails a job whose env_vars hold anything but strings. Use tostring(...).")
+		}
+	}
+}

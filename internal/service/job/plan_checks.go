@@ -1,0 +1,148 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/conn"
+	"github.com/ray-iac/terraform-provider-ray/internal/fw"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
+)
+
+// checkCluster says what an apply of a new job would meet: a job that is there
+// already, a Ray that is too old, nodes that can't hold it.
+func (r *jobResource) checkCluster(ctx context.Context, plan *jobModel, in jobs.Inputs, diags *diag.Diagnostics) {
+	if r.Pool().PlanChecks() == conn.PlanChecksOff {
+		return
+	}
+	cluster := r.cluster(ctx, plan, diags)
+	if cluster == nil {
+		return
+	}
+	d, err := r.engine(cluster).Decide(ctx, jobs.Request{Inputs: in, Owner: r.Pool().Owner(), KeepFailed: plan.keepFailed()}, false)
+	var foreign *jobs.ForeignError
+	switch {
+	case errors.As(err, &foreign):
+		fw.AddFinding(diags, r.Pool(), path.Root("name"), fmt.Sprintf("The id of job %s is taken", plan.label()), foreignDetail(foreign))
+		return
+	case err != nil:
+		fw.AddWarning(diags, path.Empty(), fmt.Sprintf("Job %s could not be checked against the cluster", plan.label()), err)
+		return
+	case d.Adopt != nil:
+		r.warnAdopt(plan, d, diags)
+		return
+	}
+	if err := r.supports(ctx, cluster, plan); err != nil {
+		fw.AddFinding(diags, r.Pool(), path.Empty(), fmt.Sprintf("Job %s needs a newer Ray", plan.label()), err.Error())
+	}
+	r.checkCapacity(ctx, cluster, plan, in, diags)
+}
+
+func (r *jobResource) warnAdopt(plan *jobModel, d jobs.Decision, diags *diag.Diagnostics) {
+	detail := fmt.Sprintf("Submission %s with the same owner, name and inputs is %s since %s. It will be taken over and waited for; nothing is submitted.", d.ID, d.Adopt.Status, stamp(d.Adopt.StartTime))
+	if d.Adopt.Status.Terminal() {
+		detail = fmt.Sprintf("Submission %s with the same owner, name and inputs ended %s at %s. It will be taken over; nothing will run. To run it again, change triggers.", d.ID, d.Adopt.Status, stamp(d.Adopt.EndTime))
+	}
+	diags.AddWarning(fmt.Sprintf("Job %s is on the cluster already", plan.label()), detail+ownerAdvice(r.Pool()))
+}
+
+// ownerAdvice: without an owner, any other configuration without one that has a
+// job of this name and these inputs would be taken for this one.
+func ownerAdvice(pool *conn.Pool) string {
+	if pool.Owner() != "" {
+		return ""
+	}
+	return " The provider has no owner, so a job of another configuration with the same name and inputs would be taken over alike: set owner in the provider's configuration."
+}
+
+func foreignDetail(e *jobs.ForeignError) string {
+	return fmt.Sprintf("Submission %q is there already: %s, entrypoint %q, submitted %s. It was not submitted by this configuration: %s. Choose another name or submission_id, or delete that job.",
+		e.ID, e.Job.Status, e.Job.Entrypoint, stamp(e.Job.StartTime), e.Reason)
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// supports gates what a Ray may be too old for. A Ray refuses a request with a
+// member that it does not know.
+func (r *jobResource) supports(ctx context.Context, cluster *conn.Cluster, plan *jobModel) error {
+	if len(plan.LabelSelector.Elements()) > 0 {
+		if err := cluster.Require(ctx, "entrypoint_label_selector", ray.Version{2, 54, 0}); err != nil {
+			return err
+		}
+	}
+	if !plan.Memory.IsNull() {
+		return cluster.Require(ctx, "entrypoint_memory", ray.Version{2, 8, 0})
+	}
+	return nil
+}
+
+// checkCapacity warns where no node of today could ever hold the entrypoint; an
+// autoscaler may still bring one.
+func (r *jobResource) checkCapacity(ctx context.Context, cluster *conn.Cluster, plan *jobModel, in jobs.Inputs, diags *diag.Diagnostics) {
+	wants := ray.Resources{}
+	wants.Add(in.Resources)
+	if in.NumCPUs != nil {
+		wants["CPU"] = *in.NumCPUs
+	}
+	if in.NumGPUs != nil {
+		wants["GPU"] = *in.NumGPUs
+	}
+	if in.MemoryBytes != nil {
+		wants["memory"] = float64(*in.MemoryBytes)
+	}
+	if len(wants) == 0 {
+		return
+	}
+	nodes, _, err := cluster.Nodes(ctx)
+	if err != nil {
+		return // the look-up of the job said what there is to say
+	}
+	var lines []string
+	for _, node := range nodes {
+		if !node.Alive() {
+			continue
+		}
+		if fits(wants, node.Total) {
+			return
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s", shortID(node.NodeID), amounts(node.Total, wants.Names())))
+	}
+	diags.AddWarning(fmt.Sprintf("No node can hold the entrypoint of job %s now", plan.label()),
+		fmt.Sprintf("It asks for %s; the nodes have\n  %s\nUnless the cluster grows, the job stays PENDING until Ray gives it up after 15 minutes.", amounts(wants, wants.Names()), strings.Join(lines, "\n  ")))
+}
+
+func fits(wants, has ray.Resources) bool {
+	for name, v := range wants {
+		if has[name] < v {
+			return false
+		}
+	}
+	return true
+}
+
+func amounts(r ray.Resources, names []string) string {
+	parts := make([]string, len(names))
+	for i, n := range names {
+		parts[i] = fmt.Sprintf("%s %g", n, r[n])
+	}
+	return strings.Join(parts, ", ")
+}
+
+func shortID(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}
