@@ -1,0 +1,47 @@
+terraform {
+  required_providers {
+    ray = {
+      source = "ray-iac/ray"
+    }
+  }
+}
+
+# The address of the cluster comes from RAY_ADDRESS.
+provider "ray" {
+  owner = "life-cycle"
+}
+
+variable "release" {
+  type    = string
+  default = "1"
+}
+
+# A batch job: apply is green when it SUCCEEDED. A new release runs it again.
+resource "ray_job" "migrate" {
+  name       = "migrate"
+  entrypoint = "echo migrated"
+  triggers   = { release = var.release }
+
+  timeouts = { create = "1h" }
+}
+
+# A job whose failure is an answer, not an error: what depends on it looks at
+# its status.
+resource "ray_job" "probe" {
+  name           = "probe"
+  entrypoint     = "exit 3"
+  ignore_failure = true
+}
+
+# A service: apply is green when it RUNs, and destroy stops it within 30 s.
+resource "ray_job" "worker" {
+  depends_on   = [ray_job.migrate]
+  name         = "worker"
+  entrypoint   = "sleep infinity"
+  wait_for     = "RUNNING"
+  stop_timeout = "30s"
+}
+
+output "probe" {
+  value = "${ray_job.probe.status} with exit code ${ray_job.probe.driver_exit_code}"
+}
