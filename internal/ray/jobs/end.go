@@ -85,12 +85,13 @@ func (e *Engine) End(ctx context.Context, ref Ref, remove bool, stopTimeout time
 }
 
 // settled is how long after a job's end its record can be deleted for good; see
-// ghost. The record of the next job under the id would be ended by the same agent.
+// ghost. The next job under the id would be failed by the same agent.
 const settled = 2500 * time.Millisecond
 
 // remove deletes the record of a job that is over.
 func (e *Engine) remove(ctx context.Context, id string, job ray.Job) error {
-	if since := time.Since(job.EndTime); since >= 0 && since < e.settled {
+	// The end may lie in the future of this machine's clock; then all of it is waited.
+	if since := max(time.Since(job.EndTime), 0); since < e.settled {
 		if !sleep(ctx, e.settled-since) {
 			return e.canceled(ctx, "delete job "+id)
 		}

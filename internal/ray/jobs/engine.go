@@ -32,6 +32,8 @@ type Engine struct {
 	o Options
 	// slots bounds the look-ups in flight: a head answers 8 at a time as fast as 64.
 	slots chan struct{}
+	// listing is held by the one caller that lists the cluster's jobs.
+	listing chan struct{}
 	// settled is the constant, but for tests.
 	settled time.Duration
 
@@ -47,7 +49,7 @@ func New(o Options) *Engine {
 	if o.MaxUnreachable <= 0 {
 		o.MaxUnreachable = 10 * time.Minute
 	}
-	return &Engine{o: o, slots: make(chan struct{}, 8), settled: settled}
+	return &Engine{o: o, slots: make(chan struct{}, 8), listing: make(chan struct{}, 1), settled: settled}
 }
 
 // key is the cluster's name in the registry: its id, or its address where Ray is
@@ -143,10 +145,17 @@ func (e *Engine) Lookup(ctx context.Context, id string) (ray.Job, error) {
 // stampedJobs lists the jobs whose id has the form of ours. One list is shared by
 // all callers of a process; fresh asks anew.
 func (e *Engine) stampedJobs(ctx context.Context, fresh bool) (map[string]ray.Job, error) {
+	select {
+	case e.listing <- struct{}{}:
+		defer func() { <-e.listing }()
+	case <-ctx.Done():
+		return nil, e.canceled(ctx, "list the jobs")
+	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.list != nil && !fresh {
-		return e.list, nil
+	list := e.list
+	e.mu.Unlock()
+	if list != nil && !fresh {
+		return list, nil
 	}
 	api, err := e.o.Dashboard(ctx)
 	if err != nil {
@@ -156,11 +165,13 @@ func (e *Engine) stampedJobs(ctx context.Context, fresh bool) (map[string]ray.Jo
 	if err != nil {
 		return nil, err
 	}
-	list := make(map[string]ray.Job, len(rows))
+	list = make(map[string]ray.Job, len(rows))
 	for _, j := range rows {
 		list[j.SubmissionID] = j
 	}
+	e.mu.Lock()
 	e.list = list
+	e.mu.Unlock()
 	return list, nil
 }
 

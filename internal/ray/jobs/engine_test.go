@@ -362,3 +362,34 @@ func TestEnd_deletesOnlyOnceTheRecordStaysAway(t *testing.T) {
 		t.Errorf("jobs %+v, want none", all)
 	}
 }
+
+func TestEnd_deletesOnlyOnceTheRecordStaysAway_alsoWhereTheHeadsClockIsAhead(t *testing.T) {
+	t.Parallel()
+	ahead := func() time.Time { return time.Now().Add(time.Hour) }
+	fake := newFake(t, raytest.WithClock(ahead))
+	run := mustSubmit(t, newEngine(t, fake), request("true"))
+	process := newEngine(t, fake)
+	process.SetSettled(300 * time.Millisecond)
+	start := time.Now()
+	if _, err := process.End(t.Context(), jobs.Ref{ID: run.ID, Stamp: run.Stamp}, true, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if waited := time.Since(start); waited < 300*time.Millisecond {
+		t.Errorf("the record was deleted after %s", waited)
+	}
+}
+
+func TestSubmit_recordsTheClusterThatTookTheJob(t *testing.T) {
+	t.Parallel()
+	fake := newFake(t)
+	refused := fake.Fail(raytest.Match{Route: "POST /api/jobs/", Times: 1}, raytest.NoAgent())
+	go func() {
+		<-refused.Hit()
+		fake.Restart(false) // the head is replaced between two tries
+	}()
+	e := newEngine(t, fake)
+	run := mustSubmit(t, e, request("true"))
+	if same, err := e.SameCluster(t.Context(), run.ClusterID); err != nil || !same {
+		t.Errorf("the run is recorded on cluster %s, which is not the one that has it (%v)", run.ClusterID, err)
+	}
+}

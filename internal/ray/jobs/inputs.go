@@ -69,7 +69,7 @@ func (in Inputs) document() map[string]any {
 	text("entrypoint", in.Entrypoint)
 	env := map[string]any{}
 	for k, v := range in.RuntimeEnv {
-		if !empty(v) {
+		if !Empty(v) {
 			env[k] = v
 		}
 	}
@@ -107,7 +107,9 @@ func (in Inputs) document() map[string]any {
 	return doc
 }
 
-func empty(v any) bool {
+// Empty reports whether v stands for nothing in a runtime_env: null, and a map or
+// list without members.
+func Empty(v any) bool {
 	switch v := v.(type) {
 	case nil:
 		return true

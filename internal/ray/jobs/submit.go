@@ -53,8 +53,11 @@ type Decision struct {
 	Attempt int
 	// Adopt is the job to take over, or nil where ID would be submitted.
 	Adopt *ray.Job
-	// clear asks for the record under the user's own id to be deleted first.
-	clear bool
+	// Failed is the run before the one that would be submitted: it is FAILED or
+	// STOPPED, so that the work is not done. Nil where there is none.
+	Failed *ray.Job
+	// clear is the record under the user's own id that has to be deleted first.
+	clear *ray.Job
 }
 
 func (r Request) stamp() (Stamp, error) {
@@ -116,7 +119,9 @@ func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, e
 	if adoptable(job.Status, r.KeepFailed) {
 		return Decision{ID: id, Attempt: last, Adopt: &job}, nil
 	}
-	return next(last + 1)
+	d, err := next(last + 1)
+	d.Failed = &job
+	return d, err
 }
 
 // adoptable: a live job is ours to wait for, a SUCCEEDED one has done the work;
@@ -141,7 +146,7 @@ func (e *Engine) decideOwnID(ctx context.Context, r Request, want Stamp) (Decisi
 		return Decision{}, err
 	}
 	if ghost(job) {
-		return Decision{ID: id, Attempt: 1, clear: true}, nil
+		return Decision{ID: id, Attempt: 1, clear: &job}, nil
 	}
 	got, marked := StampOf(job.Metadata)
 	released := e.o.Registry.Released(key, id) > 0
@@ -153,7 +158,7 @@ func (e *Engine) decideOwnID(ctx context.Context, r Request, want Stamp) (Decisi
 	case job.Status == ray.JobFailed && r.KeepFailed && got.Same(want):
 		return Decision{ID: id, Attempt: 1, Adopt: &job}, nil
 	case job.Status == ray.JobFailed || job.Status == ray.JobStopped:
-		return Decision{ID: id, Attempt: 1, clear: true}, nil
+		return Decision{ID: id, Attempt: 1, Failed: &job, clear: &job}, nil
 	case !got.Same(want):
 		return Decision{}, &ForeignError{id, job, "it was submitted with other inputs"}
 	}
@@ -192,6 +197,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (Run, error) {
 		}
 		err = e.post(ctx, r, run, d.clear)
 		if err == nil {
+			run.ClusterID = e.tookIt(ctx, run)
 			return run, nil
 		}
 		e.o.Registry.Disown(key, d.ID)
@@ -203,17 +209,31 @@ func (e *Engine) Submit(ctx context.Context, r Request) (Run, error) {
 	}
 }
 
+// tookIt is the id of the cluster that took a run. A head that was replaced while
+// the package was uploaded, or the POST repeated, is another cluster than the one
+// that was asked first.
+func (e *Engine) tookIt(ctx context.Context, run Run) string {
+	now, err := e.clusterID(ctx)
+	if err != nil || now == run.ClusterID {
+		return run.ClusterID
+	}
+	if there, err := e.arrived(ctx, run); err != nil || !there {
+		return run.ClusterID // it was replaced after it had taken the job
+	}
+	return now
+}
+
 // post submits one id until its outcome is known. There are never two requests of
 // one id under way from here, and Ray's check for a duplicate id is atomic, so a
-// repeated POST can't run a job twice. replace is set where the record of an earlier
-// run is deleted before.
-func (e *Engine) post(ctx context.Context, r Request, run Run, replace bool) error {
+// repeated POST can't run a job twice. before is the record of an earlier run under
+// the id, which is deleted first.
+func (e *Engine) post(ctx context.Context, r Request, run Run, before *ray.Job) error {
 	api, err := e.o.Dashboard(ctx)
 	if err != nil {
 		return err
 	}
-	if replace {
-		if err := api.Delete(ctx, run.ID); err != nil && !ray.IsKind(err, ray.KindNotFound) {
+	if before != nil {
+		if err := e.remove(ctx, run.ID, *before); err != nil {
 			return err
 		}
 	}
@@ -327,7 +347,7 @@ func (e *Engine) lockPackage(ctx context.Context, uri string) (unlock func(), er
 func (r Request) submission(run Run) ray.Submission {
 	env := make(map[string]any, len(r.RuntimeEnv)+1)
 	for k, v := range r.RuntimeEnv {
-		if !empty(v) {
+		if !Empty(v) {
 			env[k] = v
 		}
 	}
