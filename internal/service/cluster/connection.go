@@ -69,8 +69,14 @@ func (r *connection) Read(ctx context.Context, req resource.ReadRequest, resp *r
 	if _, ok := errors.AsType[*conn.UnknownError](err); ok {
 		return // planned before the cluster is known: what state holds stays
 	}
-	if err != nil {
+	imported := m.ID.IsNull() || m.Cluster.IsNull()
+	if err != nil && imported {
 		fw.AddError(&resp.Diagnostics, path.Root("address"), "The connection has no cluster", err)
+		return
+	}
+	if err != nil {
+		// This plan may just give the connection another address, or destroy it.
+		fw.AddWarning(&resp.Diagnostics, path.Root("address"), fmt.Sprintf("The cluster %s was not refreshed", m.label(r.Pool())), err)
 		return
 	}
 	c.Hint(m.DashboardURLEffective.ValueString(), m.ClusterID.ValueString())
@@ -79,7 +85,6 @@ func (r *connection) Read(ctx context.Context, req resource.ReadRequest, resp *r
 		r.unreadable(&m, err, &resp.Diagnostics)
 		return
 	}
-	imported := m.ID.IsNull() || m.Cluster.IsNull()
 	m.record(s)
 	if imported {
 		m.ID = text(c.Address())

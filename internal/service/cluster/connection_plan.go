@@ -118,6 +118,10 @@ func (r *connection) planMove(ctx context.Context, plan, state *connectionModel,
 		fw.AddError(diags, path.Root("address"), "The connection has no cluster", err)
 		return
 	}
+	if r.Pool().PlanChecks() == conn.PlanChecksOff || c.NeedsSession() {
+		open() // a Ray Client session is for the apply
+		return
+	}
 	s, err := observe(ctx, c)
 	if err != nil {
 		open()

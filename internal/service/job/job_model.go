@@ -174,6 +174,7 @@ func (m *jobModel) runtimeEnv(ctx context.Context, diags *diag.Diagnostics) map[
 		}
 		maps.Copy(env, more)
 	}
+	maps.DeleteFunc(env, func(_ string, v any) bool { return jobs.Empty(v) })
 	return env
 }
 
@@ -233,7 +234,7 @@ func (m *jobModel) inputs(ctx context.Context, ownID string, diags *diag.Diagnos
 		in.WorkingDir = m.WorkingDir.ValueString()
 	}
 	if !m.Resources.IsNull() {
-		diags.Append(m.Resources.ElementsAs(ctx, &in.Resources, false)...)
+		in.Resources = resourceMap(ctx, m.Resources, diags)
 	}
 	return in
 }
@@ -290,6 +291,19 @@ func (m *jobModel) fromJob(ctx context.Context, j ray.Job, diags *diag.Diagnosti
 	}
 }
 
+// job is the recorded job, as far as a message about its end needs it.
+func (m *jobModel) job(ctx context.Context) ray.Job {
+	j := ray.Job{
+		SubmissionID: m.SubmissionID.ValueString(), Status: ray.JobStatus(m.Status.ValueString()),
+		Entrypoint: m.entrypoint(ctx, new(diag.Diagnostics)), ErrorType: m.ErrorType.ValueString(),
+	}
+	if !m.DriverExitCode.IsNull() {
+		code := int(m.DriverExitCode.ValueInt64())
+		j.DriverExitCode = &code
+	}
+	return j
+}
+
 // settle makes every computed value that is still unknown null.
 func (m *jobModel) settle() {
 	for _, s := range []*types.String{&m.SubmissionID, &m.JobID, &m.Status, &m.ErrorType, &m.SubmittedAt, &m.EndedAt, &m.DriverNodeID, &m.ClusterID, &m.URL, &m.PackageURI, &m.WorkingDirHash, &m.InputsDigest, &m.Owner} {
@@ -318,14 +332,18 @@ func (m *jobModel) pin(o *jobModel) {
 // unsettle plans what a wait will find out.
 func (m *jobModel) unsettle() {
 	m.Status, m.JobID, m.ErrorType = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.EndedAt, m.DriverNodeID, m.DriverExitCode = types.StringUnknown(), types.StringUnknown(), types.Int64Unknown()
+	m.SubmittedAt, m.EndedAt = types.StringUnknown(), types.StringUnknown()
+	m.DriverNodeID, m.DriverExitCode = types.StringUnknown(), types.Int64Unknown()
 }
+
+// jobPage is where the dashboard shows a job.
+const jobPage = "/#/jobs/"
 
 func jobURL(dashboard, id string) types.String {
 	if dashboard == "" {
 		return types.StringNull()
 	}
-	return types.StringValue(strings.TrimSuffix(dashboard, "/") + "/#/jobs/" + url.PathEscape(id))
+	return types.StringValue(strings.TrimSuffix(dashboard, "/") + jobPage + url.PathEscape(id))
 }
 
 func textOrNull(s string) types.String {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -82,13 +83,25 @@ func (r *jobResource) planCreate(ctx context.Context, plan, config *jobModel, ag
 		kind = claimRecreate
 	}
 	r.claim(ctx, plan, base, kind, &resp.Diagnostics)
-	r.checkCluster(ctx, plan, in, &resp.Diagnostics)
+	r.checkCluster(ctx, plan, in, again, &resp.Diagnostics)
+}
+
+// newID reports whether a replaced job leaves the recorded id: with the same inputs
+// (-replace, a failed wait) its next run is an attempt of the same sequence.
+func (r *jobResource) newID(ctx context.Context, plan, config, state *jobModel) bool {
+	if !config.SubmissionID.IsNull() {
+		return !config.SubmissionID.Equal(state.SubmissionID)
+	}
+	if !plan.inputsKnown(ctx) {
+		return true
+	}
+	digest, err := plan.inputs(ctx, "", new(diag.Diagnostics)).Digest()
+	return err != nil || jobs.BaseID(r.Pool().Owner(), plan.Name.ValueString(), digest) != state.claimID(ctx)
 }
 
 // planUpdate plans for a job that was submitted: a replacement, a wait to go on
 // with, or a change of what never replaces.
 func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobModel, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	r.claim(ctx, state, state.claimID(ctx), claimUpdate, &resp.Diagnostics)
 	plan.pin(state)
 	if !config.SubmissionID.IsNull() {
 		plan.SubmissionID = config.SubmissionID
@@ -105,8 +118,14 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s did not succeed and will run again", plan.label()),
 			fmt.Sprintf("The last apply found %s %s, as its error said. It is replaced, as a job that failed in its first apply would be. Set ignore_failure = true to keep it as it is.", state.SubmissionID.ValueString(), state.Status.ValueString()))
 	}
+	kind := claimUpdate
+	if len(replace) > 0 && r.newID(ctx, plan, config, state) {
+		kind = claimDestroy
+	}
+	r.claim(ctx, state, state.claimID(ctx), kind, &resp.Diagnostics)
 	if len(replace) > 0 {
 		resp.RequiresReplace = append(resp.RequiresReplace, replace...)
+		r.checkReplacement(ctx, plan, config, &resp.Diagnostics)
 		return
 	}
 	switch {
@@ -116,8 +135,11 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 			fmt.Sprintf("An earlier apply was interrupted while it waited for %s, last seen %s. This apply waits on and delivers the verdict.", state.SubmissionID.ValueString(), state.Status.ValueString()))
 	case !config.WaitFor.IsUnknown() && plan.goal() > state.goal() && !plan.goal().Reached(ray.JobStatus(state.Status.ValueString())) && !plan.IgnoreFailure.ValueBool():
 		plan.unsettle()
+	case state.IgnoreFailure.ValueBool() && !plan.IgnoreFailure.ValueBool() && !plan.IgnoreFailure.IsUnknown() && plan.goal() != jobs.Submitted && state.terminal() && !plan.goal().Reached(ray.JobStatus(state.Status.ValueString())):
+		plan.unsettle() // a failure that mattered to nobody matters now
 	case !plan.Cluster.Equal(state.Cluster) && !state.terminal():
 		plan.unsettle()
+		plan.URL = types.StringUnknown()
 	}
 	r.warnLost(state, &resp.Diagnostics)
 }
@@ -127,7 +149,7 @@ func (r *jobResource) warnLost(state *jobModel, diags *diag.Diagnostics) {
 	switch state.Status.ValueString() {
 	case statusMissing:
 		diags.AddWarning(fmt.Sprintf("Ray has no record of job %s", state.label()),
-			fmt.Sprintf("%s was not over when it was last seen, and the cluster does not know it any more: its record was deleted, or the head was restarted without Redis. Nothing is run again by itself: use -replace or change triggers.", state.SubmissionID.ValueString()))
+			fmt.Sprintf("%s was not over when it was last seen, and the cluster does not know it any more: its record was deleted, or, on Ray before 2.31, the head was restarted without Redis. Nothing is run again by itself: use -replace or change triggers.", state.SubmissionID.ValueString()))
 	case statusClusterReplaced:
 		diags.AddWarning(fmt.Sprintf("Job %s was on a cluster that was replaced", state.label()),
 			fmt.Sprintf("%s was submitted to cluster %s; another cluster answers now. Nothing is run again by itself: use -replace or change triggers.", state.SubmissionID.ValueString(), state.ClusterID.ValueString()))
@@ -263,11 +285,22 @@ func sameOwnID(ctx context.Context, config, state *jobModel) bool {
 	return !state.chosenID(ctx)
 }
 
+// sameMap compares the members that are not null.
 func sameMap(a, b types.Map) bool {
 	if a.IsUnknown() || b.IsUnknown() {
 		return false
 	}
-	return len(a.Elements()) == 0 && len(b.Elements()) == 0 || a.Equal(b)
+	return maps.EqualFunc(present(a), present(b), attr.Value.Equal)
+}
+
+func present(m types.Map) map[string]attr.Value {
+	out := map[string]attr.Value{}
+	for k, v := range m.Elements() {
+		if !v.IsNull() {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 func allKnown(ctx context.Context, values ...attr.Value) bool {

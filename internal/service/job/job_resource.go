@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -54,6 +55,9 @@ func (r *jobResource) cluster(ctx context.Context, m *jobModel, diags *diag.Diag
 	if err != nil {
 		fw.AddError(diags, path.Root("cluster"), fmt.Sprintf("Job %s has no cluster", m.label()), err)
 		return nil
+	}
+	if dashboard, _, recorded := strings.Cut(m.URL.ValueString(), jobPage); recorded {
+		cluster.Hint(dashboard, m.ClusterID.ValueString())
 	}
 	return cluster
 }
@@ -201,6 +205,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	imported := m.Status.IsNull()
 	if !imported {
 		identify(ctx, resp.Identity, &m, &resp.Diagnostics)
+		r.note(ctx, &m)
 	}
 	if m.terminal() {
 		return
@@ -294,12 +299,25 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	}
 	engine := r.engine(cluster)
 	w := waiting{resource: r, engine: engine, model: &m, run: jobs.Run{ID: state.SubmissionID.ValueString(), Stamp: state.stamp(ctx), ClusterID: state.ClusterID.ValueString()}}
-	if !wasWaiting && m.goal() <= state.goal() {
+	failureMatters := state.IgnoreFailure.ValueBool() && !m.IgnoreFailure.ValueBool()
+	if !wasWaiting && m.goal() <= state.goal() && !failureMatters {
 		w.lookOnly = true // another address of the cluster: see that the job is there
+	}
+	if m.URL.IsUnknown() {
+		m.URL = state.URL
+		if api, err := cluster.Dashboard(ctx); err == nil {
+			m.URL = jobURL(api.URL(), state.SubmissionID.ValueString())
+		}
 	}
 	limit, d := m.Timeouts.Update(ctx, 0)
 	resp.Diagnostics.Append(d...)
-	switch w.wait(ctx, limit, &resp.Diagnostics) {
+	var out outcome
+	if state.terminal() { // no look can change what is over, and Ray may have forgotten it
+		out = w.over(ctx, state.job(ctx), &resp.Diagnostics)
+	} else {
+		out = w.wait(ctx, limit, &resp.Diagnostics)
+	}
+	switch out {
 	case keep:
 		mark(ctx, resp.Private, keyWaiting, false, &resp.Diagnostics)
 	case failed:
@@ -313,7 +331,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 // pinUnknown takes what is still unknown from o.
 func (m *jobModel) pinUnknown(o *jobModel) {
 	if m.Status.IsUnknown() {
-		m.Status, m.JobID, m.ErrorType = o.Status, o.JobID, o.ErrorType
+		m.Status, m.JobID, m.ErrorType, m.SubmittedAt = o.Status, o.JobID, o.ErrorType, o.SubmittedAt
 		m.EndedAt, m.DriverNodeID, m.DriverExitCode = o.EndedAt, o.DriverNodeID, o.DriverExitCode
 	}
 }

@@ -69,7 +69,7 @@ func inputAttributes() map[string]schema.Attribute {
 		"command": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Command as a list of arguments, each quoted for the shell. Exactly one of `entrypoint` and `command`. A change of the resulting command line replaces the job.",
-			Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
+			Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues()},
 		},
 		"working_dir": schema.StringAttribute{
 			Optional: true,
@@ -80,7 +80,7 @@ func inputAttributes() map[string]schema.Attribute {
 		"excludes": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Patterns, in the syntax of `.gitignore`, of what is left out of `working_dir`, beside its `.gitignore` and `.rayignore` files and `.git`, `.venv`, `venv`, `__pycache__`. A change replaces the job only where the content that is left changes.",
-			Validators:          []validator.List{listvalidator.AlsoRequires(path.MatchRoot("working_dir"))},
+			Validators:          []validator.List{listvalidator.AlsoRequires(path.MatchRoot("working_dir")), listvalidator.NoNullValues()},
 		},
 		"runtime_env": runtimeEnvAttribute(),
 		"runtime_env_json": schema.StringAttribute{

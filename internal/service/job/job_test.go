@@ -3,6 +3,7 @@ package job_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -165,7 +166,12 @@ func TestFakeJob_taintRunsAgain(t *testing.T) {
 	tf.Resource(addr, config{"name": "a", "entrypoint": "true", "on_destroy": "stop"})
 	tf.MustApply()
 	tf.Taint(addr)
-	requireAction(t, tf.Plan(), core.Replace)
+	p := tf.Plan()
+	requireAction(t, p, core.Replace)
+	requireSaid(t, p.Diagnostics().Warnings(), `Job "a" will run again`, "is the one in the state", "as the next attempt")
+	if p.Diagnostics().Contains("nothing will run") {
+		t.Errorf("the plan denies that the job runs again:\n%s", p.Diagnostics())
+	}
 	tf.MustApply()
 	requireRuns(t, fake, "true", 2)
 	tf.MustPlanNothing()
@@ -278,6 +284,88 @@ func TestFakeJob_aFinishedRunIsTakenOverAndThePlanSaysSo(t *testing.T) {
 	requireRuns(t, fake, "true", 1)
 }
 
+func TestFakeJob_aRunThatFailedUnseenIsShown(t *testing.T) {
+	tf, fake := newTest(t)
+	tf.Resource(addr, config{"name": "a", "entrypoint": "sleep 0.5; echo why it failed; exit 3", "timeouts": config{"create": "100ms"}})
+	requireSaid(t, tf.Apply().Diagnostics().Errors(), "is not over after")
+	for fake.Jobs()[0].Status != ray.JobFailed {
+		time.Sleep(10 * time.Millisecond)
+	}
+	requireSaid(t, tf.Plan().Diagnostics().Warnings(), `Job "a" will run again`, "FAILED with exit code 3", "why it failed", "-2")
+}
+
+func TestFakeJob_aFailureThatMattersAfterAll(t *testing.T) {
+	tf, fake := newTest(t)
+	job := config{"name": "a", "entrypoint": "exit 3", "ignore_failure": true}
+	tf.Resource(addr, job)
+	tf.MustApply()
+	fake.Restart(false) // and Ray does not know the job any more
+	tf.Resource(addr, with(job, config{"ignore_failure": false}))
+	requireAction(t, tf.Plan(), core.Update)
+	r := tf.Apply()
+	if r.ExitCode() != 1 {
+		t.Errorf("exit code %d, want 1", r.ExitCode())
+	}
+	requireSaid(t, r.Diagnostics().Errors(), `Job "a" FAILED with exit code 3`)
+	requireState(t, tf, "status", "FAILED")
+	requireAction(t, tf.Plan(), core.Replace)
+	tf.Resource(addr, job)
+	tf.MustApply()
+	tf.MustPlanNothing()
+	requireRuns(t, fake, "exit 3", 1)
+}
+
+func TestFakeJob_nullMembersAreAbsent(t *testing.T) {
+	tf, fake := newTest(t)
+	job := config{"name": "a", "entrypoint": "true"}
+	tf.Resource(addr, with(job, config{
+		"triggers": config{"x": nil}, "metadata": config{"x": nil}, "entrypoint_resources": config{"x": nil}, "entrypoint_label_selector": config{"x": nil},
+		"runtime_env": config{"env_vars": config{"X": nil}},
+	}))
+	tf.MustApply()
+	first := id(tf)
+	tf.Resource(addr, with(job, config{"runtime_env": config{"config": config{}}}))
+	if p := tf.Plan(); p.Action(addr) == core.Replace {
+		t.Errorf("what says nothing replaces the job:\n%s", p)
+	}
+	tf.Forget(addr)
+	tf.Resource(addr, job)
+	tf.MustApply()
+	if id(tf) != first {
+		t.Errorf("without the null members the job is %s, was %s", id(tf), first)
+	}
+	requireRuns(t, fake, "true", 1)
+}
+
+func TestFakeJob_defaultMetadataIsNoDiff(t *testing.T) {
+	tf, fake := newTest(t)
+	tf.Resource(addr, config{"name": "a", "entrypoint": "true"})
+	tf.MustApply()
+	tf.Provider(config{"address": fake.URL(), "owner": "test", "default_metadata": config{"run": "7"}})
+	tf.MustPlanNothing()
+	tf.MustApply(core.Replacing(addr))
+	if all, _ := tf.State(addr)["metadata_all"].(map[string]any); all["run"] != "7" {
+		t.Errorf("metadata_all is %v, want run = 7 in it", all)
+	}
+}
+
+// Core itself refuses the second plan that it makes in an apply.
+func TestFakeJob_aDirectoryThatChangesAfterThePlan(t *testing.T) {
+	tf, fake := newTest(t)
+	dir := t.TempDir()
+	write := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "main.py"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("before")
+	tf.Resource(addr, config{"name": "a", "entrypoint": "true", "working_dir": dir})
+	p := tf.Plan()
+	write("after")
+	requireSaid(t, p.Apply().Diagnostics().Errors(), "inconsistent final plan", ".working_dir_hash")
+	requireRuns(t, fake, "true", 0)
+}
+
 func TestFakeJob_foreignJobUnderTheID(t *testing.T) {
 	tf, fake := newTest(t)
 	client, err := dashboard.New(dashboard.Options{URL: fake.URL()})
@@ -311,6 +399,26 @@ func TestFakeJob_twoResourcesClaimOneJob(t *testing.T) {
 	}
 	requireSaid(t, p.Diagnostics().Errors(), "Two resources claim job", "Give each its own name")
 	requireRuns(t, fake, "true", 0)
+}
+
+// One job more in front of a list moves every other to the next index.
+func TestFakeJob_jobsMayChangePlaces(t *testing.T) {
+	tf, fake := newTest(t)
+	place := func(i int, name string) {
+		tf.Resource("ray_job.n["+strconv.Itoa(i)+"]", config{"name": name, "entrypoint": "true"})
+	}
+	place(0, "a")
+	place(1, "b")
+	tf.MustApply()
+	place(0, "new")
+	place(1, "a")
+	place(2, "b")
+	requireSaid(t, tf.Plan().Diagnostics().Warnings(), "destroyed and created in one plan", "add a moved block")
+	tf.MustApply()
+	tf.MustPlanNothing()
+	if all := fake.Jobs(); len(all) != 3 {
+		t.Errorf("Ray has %+v, want three jobs", all)
+	}
 }
 
 func TestFakeJob_renameWithoutMovedIsWarnedOf(t *testing.T) {
@@ -794,6 +902,8 @@ func TestFakeJob_badInput(t *testing.T) {
 		"duration without unit":  {config{"stop_timeout": "5"}, "stop_timeout", "not a number with a unit"},
 		"negative duration":      {config{"stop_timeout": "-3s"}, "stop_timeout", "negative"},
 		"excludes alone":         {config{"excludes": []any{"x"}}, "excludes", "working_dir"},
+		"null in the command":    {config{"entrypoint": nil, "command": []any{"true", nil}}, "command", "null"},
+		"null in the excludes":   {config{"working_dir": ".", "excludes": []any{nil}}, "excludes", "null"},
 		"stop on interrupt":      {config{"on_interrupt": "stop"}, "on_interrupt", "leave"},
 	} {
 		tf.Resource(addr, with(ok, c.change))

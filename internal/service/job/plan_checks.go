@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -18,11 +19,11 @@ import (
 
 // checkCluster says what an apply of a new job would meet: a job that is there
 // already, a Ray that is too old, nodes that can't hold it.
-func (r *jobResource) checkCluster(ctx context.Context, plan *jobModel, in jobs.Inputs, diags *diag.Diagnostics) {
-	if r.Pool().PlanChecks() == conn.PlanChecksOff {
-		return
-	}
-	cluster := r.cluster(ctx, plan, diags)
+//
+// again is set for the second half of a replacement. Then, and where the state
+// holds the job that was found, the job is destroyed first and runs again.
+func (r *jobResource) checkCluster(ctx context.Context, plan *jobModel, in jobs.Inputs, again bool, diags *diag.Diagnostics) {
+	cluster := r.checkable(ctx, plan, diags)
 	if cluster == nil {
 		return
 	}
@@ -35,10 +36,42 @@ func (r *jobResource) checkCluster(ctx context.Context, plan *jobModel, in jobs.
 	case err != nil:
 		fw.AddWarning(diags, path.Empty(), fmt.Sprintf("Job %s could not be checked against the cluster", plan.label()), err)
 		return
+	case d.Adopt != nil && (again || recorded(cluster, d.ID)):
+		warnReplaced(plan, d, diags)
 	case d.Adopt != nil:
 		r.warnAdopt(plan, d, diags)
 		return
+	case d.Failed != nil && !again && !recorded(cluster, d.Failed.SubmissionID):
+		r.warnFailed(ctx, cluster, plan, d, diags)
 	}
+	r.checkRequirements(ctx, cluster, plan, in, diags)
+}
+
+// checkReplacement says what the new run of a replaced job would meet. The plan of
+// a replacement is made in two halves, and core shows the warnings of the first.
+func (r *jobResource) checkReplacement(ctx context.Context, plan, config *jobModel, diags *diag.Diagnostics) {
+	if !plan.inputsKnown(ctx) {
+		return
+	}
+	if cluster := r.checkable(ctx, plan, diags); cluster != nil {
+		r.checkRequirements(ctx, cluster, plan, plan.inputs(ctx, config.SubmissionID.ValueString(), diags), diags)
+	}
+}
+
+// checkable is the cluster to ask in a plan, or nil: a Ray Client session is a
+// driver process on the head, which no plan opens.
+func (r *jobResource) checkable(ctx context.Context, plan *jobModel, diags *diag.Diagnostics) *conn.Cluster {
+	if r.Pool().PlanChecks() == conn.PlanChecksOff {
+		return nil
+	}
+	cluster := r.cluster(ctx, plan, diags)
+	if cluster == nil || cluster.NeedsSession() {
+		return nil
+	}
+	return cluster
+}
+
+func (r *jobResource) checkRequirements(ctx context.Context, cluster *conn.Cluster, plan *jobModel, in jobs.Inputs, diags *diag.Diagnostics) {
 	if err := r.supports(ctx, cluster, plan); err != nil {
 		fw.AddFinding(diags, r.Pool(), path.Empty(), fmt.Sprintf("Job %s needs a newer Ray", plan.label()), err.Error())
 	}
@@ -51,6 +84,41 @@ func (r *jobResource) warnAdopt(plan *jobModel, d jobs.Decision, diags *diag.Dia
 		detail = fmt.Sprintf("Submission %s with the same owner, name and inputs ended %s at %s. It will be taken over; nothing will run. To run it again, change triggers.", d.ID, d.Adopt.Status, stamp(d.Adopt.EndTime))
 	}
 	diags.AddWarning(fmt.Sprintf("Job %s is on the cluster already", plan.label()), detail+ownerAdvice(r.Pool()))
+}
+
+// recordedKey holds the ids of jobs that the state has on a cluster, as the refresh of
+// this plan saw them: core does not tell the plan of a tainted object what it replaces.
+type recordedKey struct{}
+
+// note remembers that the state holds m's job.
+func (r *jobResource) note(ctx context.Context, m *jobModel) {
+	if cluster := r.cluster(ctx, m, new(diag.Diagnostics)); cluster != nil {
+		ids(cluster).Store(m.SubmissionID.ValueString(), true)
+	}
+}
+
+func recorded(cluster *conn.Cluster, id string) bool {
+	_, ok := ids(cluster).Load(id)
+	return ok
+}
+
+func ids(cluster *conn.Cluster) *sync.Map {
+	m, _ := cluster.Value(recordedKey{}, func() any { return new(sync.Map) }).(*sync.Map)
+	return m
+}
+
+// warnReplaced: the run that was found is the state's own.
+func warnReplaced(plan *jobModel, d jobs.Decision, diags *diag.Diagnostics) {
+	diags.AddWarning(fmt.Sprintf("Job %s will run again", plan.label()),
+		fmt.Sprintf("Submission %s, %s, is the one in the state. It is replaced: first on_destroy is carried out on it, then the job is submitted anew as the next attempt. (With create_before_destroy and the same inputs it is taken over instead, and nothing runs: change triggers.)", d.ID, d.Adopt.Status))
+}
+
+// warnFailed: a run that no state holds ended badly, as after an apply that stopped
+// waiting for it.
+func (r *jobResource) warnFailed(ctx context.Context, cluster *conn.Cluster, plan *jobModel, d jobs.Decision, diags *diag.Diagnostics) {
+	w := waiting{resource: r, engine: r.engine(cluster), model: plan, run: jobs.Run{ID: d.Failed.SubmissionID}}
+	diags.AddWarning(fmt.Sprintf("Job %s will run again", plan.label()),
+		fmt.Sprintf("An earlier run with the same owner, name and inputs %s. It will be submitted again as %s.\n%s", ended(*d.Failed), d.ID, w.account(ctx, *d.Failed)))
 }
 
 // ownerAdvice: without an owner, any other configuration without one that has a

@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 )
 
 // runtimeEnvModel mirrors Ray's runtime_env by Ray's own names; working_dir is an
@@ -56,10 +58,10 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 		return schema.StringAttribute{Optional: true, MarkdownDescription: d, Validators: []validator.String{stringvalidator.LengthAtLeast(1)}}
 	}
 	list := func(d string) schema.ListAttribute {
-		return schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: d}
+		return schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: d, Validators: []validator.List{listvalidator.NoNullValues()}}
 	}
 	packages := func(d string) schema.ListAttribute {
-		return schema.ListAttribute{Required: true, ElementType: types.StringType, MarkdownDescription: d, Validators: []validator.List{listvalidator.SizeAtLeast(1)}}
+		return schema.ListAttribute{Required: true, ElementType: types.StringType, MarkdownDescription: d, Validators: []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues()}}
 	}
 	flag := func(d string) schema.BoolAttribute {
 		return schema.BoolAttribute{Optional: true, MarkdownDescription: d}
@@ -213,10 +215,32 @@ func stringList(ctx context.Context, v basetypes.ListValue, diags *diag.Diagnost
 	return out
 }
 
+// stringMap leaves out what is null: null is absent.
+
 func stringMap(ctx context.Context, v basetypes.MapValue, diags *diag.Diagnostics) map[string]string {
-	var out map[string]string
-	if !v.IsNull() && !v.IsUnknown() {
-		diags.Append(v.ElementsAs(ctx, &out, false)...)
+	if v.IsNull() || v.IsUnknown() {
+		return nil
+	}
+	var elements map[string]types.String
+	diags.Append(v.ElementsAs(ctx, &elements, false)...)
+	out := make(map[string]string, len(elements))
+	for k, e := range elements {
+		if !e.IsNull() {
+			out[k] = e.ValueString()
+		}
+	}
+	return out
+}
+
+// resourceMap leaves out what is null: null is absent.
+func resourceMap(ctx context.Context, v basetypes.MapValue, diags *diag.Diagnostics) ray.Resources {
+	var elements map[string]types.Float64
+	diags.Append(v.ElementsAs(ctx, &elements, false)...)
+	out := make(ray.Resources, len(elements))
+	for k, e := range elements {
+		if !e.IsNull() {
+			out[k] = e.ValueFloat64()
+		}
 	}
 	return out
 }

@@ -73,7 +73,7 @@ func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Dia
 	case jobs.Missing:
 		w.model.Status = types.StringValue(statusMissing)
 		diags.AddError(fmt.Sprintf("Ray lost job %s", w.model.label()),
-			fmt.Sprintf("The record of submission %s went away while the job was waited for: it was deleted, or the head was restarted without Redis. Whether the entrypoint finished is not known. The next apply runs it again.", w.run.ID))
+			fmt.Sprintf("The record of submission %s went away while the job was waited for: it was deleted, or, on Ray before 2.31, the head was restarted without Redis. Whether the entrypoint finished is not known. The next apply runs it again.", w.run.ID))
 		return failed
 	case jobs.Replaced:
 		w.model.Status = types.StringValue(statusClusterReplaced)
@@ -100,6 +100,14 @@ func (w *waiting) notThere(verdict jobs.Verdict, diags *diag.Diagnostics) outcom
 	return keep
 }
 
+// over is the verdict on a job that is over.
+func (w *waiting) over(ctx context.Context, job ray.Job, diags *diag.Diagnostics) outcome {
+	if w.model.goal().Reached(job.Status) {
+		return keep
+	}
+	return w.ended(ctx, job, diags)
+}
+
 // ended is the verdict on a job that is FAILED or STOPPED.
 func (w *waiting) ended(ctx context.Context, job ray.Job, diags *diag.Diagnostics) outcome {
 	if w.model.IgnoreFailure.ValueBool() {
@@ -123,12 +131,12 @@ func ended(job ray.Job) string {
 // account tells how a job ended: Ray's words, and what the run wrote last.
 func (w *waiting) account(ctx context.Context, job ray.Job) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Submission %s, entrypoint %q", job.SubmissionID, job.Entrypoint)
+	secrets := w.model.secrets(ctx)
+	fmt.Fprintf(&b, "Submission %s, entrypoint %q", job.SubmissionID, jobs.Mask(job.Entrypoint, secrets))
 	if !job.EndTime.IsZero() && !job.StartTime.IsZero() {
 		fmt.Fprintf(&b, ", ended %s after %s", stamp(job.EndTime), job.EndTime.Sub(job.StartTime).Round(time.Millisecond))
 	}
 	b.WriteString(".\n")
-	secrets := w.model.secrets(ctx)
 	if job.ErrorType != "" {
 		fmt.Fprintf(&b, "Error type: %s\n", job.ErrorType)
 	}
