@@ -24,6 +24,7 @@ import (
 // that is installed: Terraform 1.11 leaves out what it does not know.
 //
 //go:generate go test -count=1 -run ^TestSchema_isTheSnapshot$ . -update-schema
+//go:generate rm -rf ../../docs/images
 //go:generate go -C ../tools/docs tool tfplugindocs generate --provider-dir ../../.. --provider-name ray --rendered-provider-name Ray --providers-schema ../../provider/testdata/schema.json
 var updateSchema = flag.Bool("update-schema", false, "write testdata/schema.json")
 
