@@ -120,7 +120,11 @@ func (e *Engine) record(ctx context.Context, id string) (ray.Job, error) {
 	if err != nil {
 		return ray.Job{}, err
 	}
-	return api.Job(ctx, id)
+	job, err := api.Job(ctx, id)
+	if err != nil {
+		return ray.Job{}, err
+	}
+	return e.truth(ctx, api, job)
 }
 
 // Lookup is Get for a refresh of many jobs: from the 17th job on, one list serves
@@ -135,7 +139,7 @@ func (e *Engine) Lookup(ctx context.Context, id string) (ray.Job, error) {
 		if err != nil {
 			return ray.Job{}, err
 		}
-		if job, ok := list[id]; ok && !ghost(job) {
+		if job, ok := list[id]; ok && !ghost(job) && !doubtful(job) {
 			return job, nil
 		}
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
@@ -31,7 +34,21 @@ type Request struct {
 	Package *Package
 	// KeepFailed adopts a FAILED attempt: the caller does not mind how it ended.
 	KeepFailed bool
+	// After is an attempt that is over: only a later one will do.
+	After int
+	// TellAttempt and CheckpointPath put EnvAttempt and EnvCheckpointPath into the
+	// job's environment. They are no inputs.
+	TellAttempt    bool
+	CheckpointPath string
 }
+
+// Environment variables that a job is told beside its own. The prefix is reserved:
+// no variable of an Inputs begins with it.
+const (
+	EnvPrefix         = "TF_RAY_"
+	EnvAttempt        = EnvPrefix + "ATTEMPT"
+	EnvCheckpointPath = EnvPrefix + "CHECKPOINT_PATH"
+)
 
 // Run is a submission that this process owns.
 type Run struct {
@@ -44,6 +61,8 @@ type Run struct {
 	// Adopted is set where the job was there before; Job is then what was found.
 	Adopted bool
 	Job     ray.Job
+	// Earlier are attempts that ended before and still have a record, oldest first.
+	Earlier []ray.Job
 }
 
 // Decision is what Submit would do now.
@@ -56,6 +75,8 @@ type Decision struct {
 	// Failed is the run before the one that would be submitted: it is FAILED or
 	// STOPPED, so that the work is not done. Nil where there is none.
 	Failed *ray.Job
+	// Earlier are attempts that are over and that this process did not let go.
+	Earlier []ray.Job
 	// clear is the record under the user's own id that has to be deleted first.
 	clear *ray.Job
 }
@@ -80,7 +101,7 @@ func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, e
 		return Decision{}, err
 	}
 	base := BaseID(r.Owner, r.Name, stamp.Digest)
-	found, err := e.attempts(ctx, base, fresh)
+	found, err := e.attempts(ctx, base, fresh || r.After > 0)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -91,16 +112,17 @@ func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, e
 		}
 	}
 	released := e.o.Registry.Released(key, base)
+	passed := max(released, r.After)
 	next := func(n int) (Decision, error) {
 		id := AttemptID(base, n)
 		if other, ok := found[n]; ok {
 			return Decision{}, &ForeignError{id, other, "it does not carry this configuration's stamp"}
 		}
-		return Decision{ID: id, Attempt: n}, nil
+		return Decision{ID: id, Attempt: n, Earlier: earlier(found, stamp, released, n)}, nil
 	}
 	switch {
-	case released > 0 && released >= last:
-		return next(released + 1)
+	case passed > 0 && passed >= last:
+		return next(passed + 1)
 	case last == 0:
 		return next(1)
 	case ghost(found[last]):
@@ -117,11 +139,22 @@ func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, e
 		return Decision{}, err
 	}
 	if adoptable(job.Status, r.KeepFailed) {
-		return Decision{ID: id, Attempt: last, Adopt: &job}, nil
+		return Decision{ID: id, Attempt: last, Adopt: &job, Earlier: earlier(found, stamp, released, last)}, nil
 	}
 	d, err := next(last + 1)
 	d.Failed = &job
 	return d, err
+}
+
+// earlier are the attempts between released and n that are over.
+func earlier(found map[int]ray.Job, stamp Stamp, released, n int) []ray.Job {
+	var out []ray.Job
+	for _, k := range slices.Sorted(maps.Keys(found)) {
+		if job := found[k]; k > released && k < n && job.Status.Terminal() && Ours(job, stamp) {
+			out = append(out, job)
+		}
+	}
+	return out
 }
 
 // adoptable: a live job is ours to wait for, a SUCCEEDED one has done the work;
@@ -186,7 +219,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (Run, error) {
 		if err != nil {
 			return Run{}, err
 		}
-		run := Run{ID: d.ID, Attempt: d.Attempt, Stamp: stamp, ClusterID: clusterID}
+		run := Run{ID: d.ID, Attempt: d.Attempt, Stamp: stamp, ClusterID: clusterID, Earlier: d.Earlier}
 		run.Stamp.Attempt = d.Attempt
 		if !e.o.Registry.Own(key, d.ID) {
 			return run, &ClaimedError{d.ID}
@@ -357,10 +390,28 @@ func (r Request) submission(run Run) ray.Submission {
 	case r.WorkingDir != "":
 		env["working_dir"] = r.WorkingDir
 	}
+	r.tell(env, run.Attempt)
 	return ray.Submission{
 		Entrypoint: r.Entrypoint, SubmissionID: run.ID, RuntimeEnv: env, Metadata: run.Stamp.Mark(r.Metadata),
 		NumCPUs: r.NumCPUs, NumGPUs: r.NumGPUs, MemoryBytes: r.MemoryBytes, Resources: r.Resources, LabelSelector: r.LabelSelector,
 	}
+}
+
+// tell puts what the job is told into its env_vars.
+func (r Request) tell(env map[string]any, attempt int) {
+	told := map[string]any{}
+	if r.TellAttempt {
+		told[EnvAttempt] = strconv.Itoa(attempt)
+	}
+	if r.CheckpointPath != "" {
+		told[EnvCheckpointPath] = r.CheckpointPath
+	}
+	own, ok := env["env_vars"].(map[string]any)
+	if len(told) == 0 || !ok && env["env_vars"] != nil {
+		return // what is no object is Ray's to refuse
+	}
+	maps.Copy(told, own)
+	env["env_vars"] = told
 }
 
 // firstOf returns the first error there is: an outcome left open weighs more than

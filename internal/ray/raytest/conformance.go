@@ -29,6 +29,9 @@ type Target struct {
 	// Settle is how long after the end of a job its monitor has surely ended:
 	// WithMonitorLag. Default 3 s.
 	Settle time.Duration
+	// Misjudge makes the record of a running job say FAILED, as Ray's agent does
+	// that can't reach the job's supervisor. Nil leaves the check out.
+	Misjudge func(t *testing.T, id string)
 }
 
 // Conformance checks that a dashboard does what this repository believes of Ray
@@ -52,6 +55,7 @@ func Conformance(t *testing.T, target Target) {
 		{"refuses an id twice", s.duplicate},
 		{"shows how an entrypoint failed", s.fails},
 		{"stops, then deletes", s.stops},
+		{"lets a job go on that it calls FAILED", s.misjudges},
 		{"appends to the log of a re-used id", s.appends},
 		{"brings back a record deleted too soon", s.haunts},
 		{"keeps a job waiting for resources, even when stopped", s.waits},
@@ -305,6 +309,49 @@ func (s *suite) stops(t *testing.T) {
 	}
 	if _, err := s.client.Job(t.Context(), id); !ray.IsKind(err, ray.KindNotFound) {
 		t.Errorf("read after delete: %v, want not found", err)
+	}
+}
+
+// misjudges shows what becomes of a job that Ray calls FAILED although it goes on.
+func (s *suite) misjudges(t *testing.T) {
+	if s.target.Misjudge == nil {
+		t.Log("left out: nobody can change the target's records")
+		return
+	}
+	alive := func(id string) bool {
+		alive, err := s.client.SupervisorAlive(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return alive
+	}
+	for name, check := range map[string]struct {
+		entrypoint string
+		over       func(ray.Job) bool
+	}{
+		"succeeds": {"sleep 8", func(j ray.Job) bool { return strings.HasSuffix(strings.TrimSpace(j.Message), "FAILED -> SUCCEEDED") }},
+		"fails":    {"sleep 8; exit 5", func(j ray.Job) bool { return j.DriverExitCode != nil && *j.DriverExitCode == 5 }},
+		"stops":    {"sleep 300", func(j ray.Job) bool { return strings.HasSuffix(strings.TrimSpace(j.Message), "FAILED -> STOPPED") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			id := s.id + "-mis-" + name
+			s.submit(t, ray.Submission{Entrypoint: check.entrypoint, SubmissionID: id})
+			s.until(t, id, ray.JobRunning)
+			s.target.Misjudge(t, id)
+			if j := s.until(t, id, ray.JobFailed); j.DriverExitCode != nil || !alive(id) {
+				t.Errorf("right after: %+v, alive %t; want no exit code, and a supervisor", j, alive(id))
+			}
+			if name == "stops" {
+				if stopping, err := s.client.Stop(t.Context(), id); !stopping || err != nil {
+					t.Errorf("stop: %v, %v; want true", stopping, err)
+				}
+			}
+			s.eventually(t, "its supervisor to die", func() bool { return !alive(id) })
+			if j := s.until(t, id, ray.JobFailed); !check.over(j) {
+				t.Errorf("in the end: %+v", j)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,8 @@ package raytest
 import (
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -11,7 +13,11 @@ func TestFakeConforms(t *testing.T) {
 	t.Parallel()
 	f := NewFake(WithMonitorLag(200 * time.Millisecond))
 	t.Cleanup(f.Close)
-	Conformance(t, Target{URL: f.URL(), Own: true, Settle: 300 * time.Millisecond})
+	Conformance(t, Target{URL: f.URL(), Own: true, Settle: 300 * time.Millisecond, Misjudge: func(t *testing.T, id string) {
+		if !f.Misjudge(id) {
+			t.Errorf("%s was not misjudged", id)
+		}
+	}})
 	if f.OverlappingSubmits() != 0 {
 		t.Errorf("%d submits overlapped", f.OverlappingSubmits())
 	}
@@ -25,5 +31,26 @@ func TestRealRayConforms(t *testing.T) {
 	if url == "" {
 		t.Skip("RAYTEST_DASHBOARD_URL is not set; the make target that starts a head sets it")
 	}
-	Conformance(t, Target{URL: url, HTTP: &http.Client{Transport: bearer(os.Getenv("RAYTEST_TOKEN"))}, Own: os.Getenv("RAYTEST_DASHBOARD_OWN") != ""})
+	target := Target{URL: url, HTTP: &http.Client{Transport: bearer(os.Getenv("RAYTEST_TOKEN"))}, Own: os.Getenv("RAYTEST_DASHBOARD_OWN") != ""}
+	if gcs, venv := os.Getenv("RAYTEST_GCS_ADDRESS"), os.Getenv("RAY_VENV"); gcs != "" && venv != "" {
+		target.Misjudge = func(t *testing.T, id string) {
+			out, err := exec.CommandContext(t.Context(), filepath.Join(venv, "bin", "python"), "-c", misjudge, gcs, id).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
+	}
+	Conformance(t, target)
 }
+
+// misjudge does what the agent does in job_manager.py, _monitor_job_internal, where
+// asking the supervisor failed; but for the ray.kill that follows there.
+const misjudge = `
+import asyncio, sys
+from ray._raylet import GcsClient
+from ray.dashboard.modules.job.common import JobInfoStorageClient
+from ray.job_submission import JobErrorType, JobStatus
+records = JobInfoStorageClient(GcsClient(address=sys.argv[1]), None)
+asyncio.run(records.put_status(sys.argv[2], JobStatus.FAILED, message="Unexpected error occurred: ",
+    error_type=JobErrorType.JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE))
+`

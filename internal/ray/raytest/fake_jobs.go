@@ -26,7 +26,12 @@ type fakeJob struct {
 	exit                 *int
 	// stale is a job that was not over when the head came back with its Redis.
 	stale bool
+	// misjudged is when the record was made to say FAILED of a job that goes on.
+	misjudged time.Time
 }
+
+// over reports whether the record says so.
+func (j *fakeJob) over() bool { return j.status.Terminal() || !j.misjudged.IsZero() }
 
 // Messages of Ray 2.60.0, each in a recorded body.
 const (
@@ -38,6 +43,7 @@ const (
 	msgFailed    = "Job entrypoint command failed with exit code %d, last available logs (truncated to 20,000 chars):\n%s"
 	msgDied      = "Job supervisor actor died: The actor died unexpectedly before finishing this task."
 	msgNoActor   = "Unexpected error occurred: failed to get job supervisor."
+	msgMisjudged = "Unexpected error occurred: "
 )
 
 // Outcome is how a job ends.
@@ -89,6 +95,25 @@ func (f *Fake) Finish(id string, o Outcome) bool {
 	return true
 }
 
+// Misjudge lets Ray's agent call a running job FAILED because it could not ask the
+// job's supervisor, which goes on with the entrypoint, as after a failed RPC that the
+// agent's ray.kill did not follow (job_manager.py, _monitor_job_internal). It is
+// false for a job that is unknown or not RUNNING. What follows was seen on 2.60.0 with
+// a record that was overwritten so: the supervisor is ALIVE until the entrypoint ends
+// and can be stopped; an exit code other than 0 gets into the record, any other end is
+// refused there.
+func (f *Fake) Misjudge(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.settle()
+	j := f.jobs[id]
+	if j == nil || j.status != ray.JobRunning || j.over() {
+		return false
+	}
+	j.misjudged = now
+	return true
+}
+
 // Forget removes a job's record, as another user's delete does.
 func (f *Fake) Forget(id string) {
 	f.mu.Lock()
@@ -137,7 +162,7 @@ func (f *Fake) Jobs() []ray.Job {
 	f.settle()
 	jobs := make([]ray.Job, 0, len(f.order))
 	for _, id := range f.order {
-		j := f.jobs[id]
+		j := f.jobs[id].shown()
 		out := ray.Job{
 			SubmissionID: j.id, Status: j.status, Entrypoint: j.entrypoint, Message: j.message, ErrorType: j.errorType,
 			StartTime: j.submitted, EndTime: j.endedAt, DriverNodeID: j.node, DriverExitCode: j.exit,
@@ -284,7 +309,22 @@ func (f *Fake) write(j *fakeJob, now time.Time) {
 	}
 }
 
+// shown is the job as its record has it.
+func (j *fakeJob) shown() *fakeJob {
+	if j.misjudged.IsZero() || j.status.Terminal() {
+		return j
+	}
+	out := *j
+	out.status, out.endedAt = ray.JobFailed, j.misjudged
+	out.message, out.errorType = msgMisjudged, "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE"
+	return &out
+}
+
 func (f *Fake) end(j *fakeJob, at time.Time, o Outcome) {
+	if !j.misjudged.IsZero() && (o.Status != ray.JobFailed || o.ExitCode == nil) {
+		message := strings.ReplaceAll(recorded("job-overruled.txt"), "SUCCEEDED", string(o.Status))
+		o = Outcome{Status: ray.JobFailed, ErrorType: "JOB_ENTRYPOINT_COMMAND_START_ERROR", Message: message}
+	}
 	f.ended[j.id] = at
 	j.status, j.endedAt, j.exit, j.message, j.errorType = o.Status, at, o.ExitCode, o.Message, o.ErrorType
 	if j.message == "" {
@@ -339,6 +379,7 @@ func lastLines(s string, n, most int) string {
 
 // row is a job as GET /api/jobs/{id} of Ray 2.60.0 writes it.
 func (f *Fake) row(j *fakeJob, redact bool) object {
+	j = j.shown()
 	env := j.runtimeEnv
 	if redact && f.since(59) {
 		env = redactEnv(env)

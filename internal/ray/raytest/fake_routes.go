@@ -1,7 +1,9 @@
 package raytest
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net/http"
@@ -76,6 +78,41 @@ func (f *Fake) serveNodes(r *request) answer {
 		{"total", len(rows)}, {"num_after_truncation", len(rows)}, {"num_filtered", len(rows)}, {"result", shown},
 		{"partial_failure_warning", ""}, {"warnings", nil},
 	}}}))
+}
+
+// serveActors has the supervisors of jobs, each the one actor of its name.
+func (f *Fake) serveActors(r *request) answer {
+	q, rows := r.URL.Query(), []any{}
+	for _, id := range f.order {
+		name := "_ray_internal_job_actor_" + id
+		if q.Get("filter_keys") == "name" && q.Get("filter_values") != name {
+			continue
+		}
+		rows = append(rows, object{
+			{"actor_id", actorID(id)}, {"class_name", "JobSupervisor"}, {"state", f.jobs[id].supervisor()}, {"job_id", "01000000"},
+			{"name", name}, {"node_id", orNull(f.jobs[id].node)}, {"pid", 4711}, {"ray_namespace", "SUPERVISOR_ACTOR_RAY_NAMESPACE"},
+		})
+	}
+	return jsonAnswer(envelope("", object{{"result", object{
+		{"total", len(f.order)}, {"num_after_truncation", len(f.order)}, {"num_filtered", len(rows)}, {"result", rows},
+		{"partial_failure_warning", ""}, {"warnings", nil},
+	}}}))
+}
+
+func actorID(submissionID string) string {
+	sum := sha256.Sum256([]byte(submissionID))
+	return hex.EncodeToString(sum[:12]) + "01000000"
+}
+
+// supervisor is the state of the actor that runs the entrypoint.
+func (j *fakeJob) supervisor() string {
+	switch {
+	case j.status.Terminal() || j.stale:
+		return "DEAD"
+	case j.status == ray.JobPending:
+		return "PENDING_CREATION"
+	}
+	return "ALIVE"
 }
 
 // httpState is a node's state as far as the state API knows it.
@@ -295,7 +332,7 @@ func (f *Fake) serveDelete(r *request) answer {
 		return unknownJob(r.id)
 	}
 	f.reconcile()
-	if !j.status.Terminal() {
+	if !j.over() {
 		body := strings.ReplaceAll(recorded("delete-running.txt"), "'sl-1'", "'"+r.id+"'")
 		return text(http.StatusInternalServerError, strings.ReplaceAll(body, "state RUNNING", "state "+string(j.status)))
 	}
