@@ -44,6 +44,7 @@ type Client struct {
 
 	nodes  raypb.NodeInfoGcsServiceClient
 	kv     raypb.InternalKVGcsServiceClient
+	actors raypb.ActorInfoGcsServiceClient
 	scaler raypb.AutoscalerStateServiceClient
 }
 
@@ -62,6 +63,7 @@ func New(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		nodes:     raypb.NewNodeInfoGcsServiceClient(conn.GRPC()),
 		kv:        raypb.NewInternalKVGcsServiceClient(conn.GRPC()),
+		actors:    raypb.NewActorInfoGcsServiceClient(conn.GRPC()),
 		scaler:    raypb.NewAutoscalerStateServiceClient(conn.GRPC()),
 	}
 	if c.timeout <= 0 {

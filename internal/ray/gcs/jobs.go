@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/raypb"
 )
 
 // jobKeyPrefix begins the keys of job records in namespace job (JobInfoStorageClient
@@ -63,6 +64,39 @@ func (c *Client) Jobs(ctx context.Context, ids []string) ([]ray.Job, error) {
 		jobs = append(jobs, job)
 	}
 	return jobs, nil
+}
+
+// Name and namespace of a job's supervisor actor (dashboard/modules/job/common.py).
+const (
+	supervisorName      = "_ray_internal_job_actor_"
+	supervisorNamespace = "SUPERVISOR_ACTOR_RAY_NAMESPACE"
+)
+
+// CancelUnplaced ends a job whose supervisor has no node yet: Ray's own stop waits
+// until it has one. It does nothing, and is false, where the supervisor is placed
+// or gone. Ray 2.60 failed such a job within a second as JOB_SUPERVISOR_ACTOR_DIED,
+// its entrypoint not begun.
+//
+// ActorInfoGcsService/GetNamedActorInfo and KillActorViaGcs, in Ray 2.9 already.
+func (c *Client) CancelUnplaced(ctx context.Context, id string) (bool, error) {
+	op := "cancel job " + id
+	reply, err := call(ctx, c, op, c.actors.GetNamedActorInfo,
+		&raypb.GetNamedActorInfoRequest{Name: supervisorName + id, RayNamespace: supervisorNamespace})
+	if ray.IsKind(err, ray.KindNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	supervisor := reply.GetActorTableData()
+	switch supervisor.GetState() {
+	case raypb.ActorTableData_DEPENDENCIES_UNREADY, raypb.ActorTableData_PENDING_CREATION:
+	default:
+		return false, nil
+	}
+	_, err = call(ctx, c, op, c.actors.KillActorViaGcs,
+		&raypb.KillActorViaGcsRequest{ActorId: supervisor.GetActorId(), ForceKill: true, NoRestart: true})
+	return err == nil, err
 }
 
 // record is JobInfo.to_json of dashboard/modules/job/common.py.

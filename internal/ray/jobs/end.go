@@ -118,7 +118,7 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 	if err != nil {
 		return job, err
 	}
-	start, asked := time.Now(), time.Time{}
+	start, asked, canceled := time.Now(), time.Time{}, false
 	var last error
 	for {
 		if time.Since(asked) > 5*time.Second {
@@ -142,12 +142,49 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 		default:
 			job = now
 		}
+		if job.Status == ray.JobPending && !canceled && time.Since(start) > unplacedAfter {
+			canceled, _ = e.cancelUnplaced(ctx, id) // else Ray's own stop has to do
+		}
 		if time.Since(start) > timeout {
-			message := fmt.Sprintf("still %s %s after it was asked to stop", job.Status, timeout)
-			if job.Status == ray.JobPending { // Ray 2.60
-				message += "; a job that waits for resources is stopped once they come, or given up 15 minutes after its submission"
-			}
-			return job, &ray.Error{Kind: ray.KindTimeout, Op: "stop job " + id, Address: e.o.Address, Err: last, Message: message}
+			return job, &StopTimeoutError{ID: id, Status: job.Status, After: timeout, Err: last}
 		}
 	}
 }
+
+// unplacedAfter is how long a PENDING job that was asked to stop may take for it: the
+// supervisor that is to stop it may just be starting.
+const unplacedAfter = time.Second
+
+// cancelUnplaced ends a job that waits for a node, where the GCS can be reached.
+func (e *Engine) cancelUnplaced(ctx context.Context, id string) (bool, error) {
+	if e.o.GCS == nil {
+		return false, nil
+	}
+	client, err := e.o.GCS(ctx)
+	if err != nil {
+		return false, err
+	}
+	return client.CancelUnplaced(ctx, id)
+}
+
+// StopTimeoutError is a job that goes on although it was asked to stop.
+type StopTimeoutError struct {
+	ID     string
+	Status ray.JobStatus
+	// After is how long it was waited for.
+	After time.Duration
+	// Err is the last request that failed meanwhile, or nil.
+	Err error
+}
+
+// Error says how the job is.
+func (e *StopTimeoutError) Error() string {
+	text := fmt.Sprintf("job %s is still %s %s after it was asked to stop", e.ID, e.Status, e.After)
+	if e.Status == ray.JobPending { // Ray 2.60
+		text += "; Ray stops a job that waits for resources once they come, or gives it up 15 minutes after its submission. Where the GCS port (6379) can be reached, the provider cancels it at once"
+	}
+	return text
+}
+
+// Unwrap returns the last failed request.
+func (e *StopTimeoutError) Unwrap() error { return e.Err }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/gcs"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
@@ -22,6 +23,11 @@ func newFake(t *testing.T, opts ...raytest.Option) *raytest.Fake {
 // newEngine is a new process: a registry that knows nothing.
 func newEngine(t *testing.T, fake *raytest.Fake) *jobs.Engine {
 	t.Helper()
+	return newEngineWith(t, fake, nil)
+}
+
+func newEngineWith(t *testing.T, fake *raytest.Fake, reach func(context.Context) (*gcs.Client, error)) *jobs.Engine {
+	t.Helper()
 	client, err := dashboard.New(dashboard.Options{URL: fake.URL(), RequestTimeout: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +35,7 @@ func newEngine(t *testing.T, fake *raytest.Fake) *jobs.Engine {
 	e := jobs.New(jobs.Options{
 		Address:        fake.URL(),
 		Dashboard:      func(context.Context) (*dashboard.Client, error) { return client, nil },
+		GCS:            reach,
 		Registry:       new(jobs.Registry),
 		MaxUnreachable: 3 * time.Second,
 	})
@@ -391,5 +398,50 @@ func TestSubmit_recordsTheClusterThatTookTheJob(t *testing.T) {
 	run := mustSubmit(t, e, request("true"))
 	if same, err := e.SameCluster(t.Context(), run.ClusterID); err != nil || !same {
 		t.Errorf("the run is recorded on cluster %s, which is not the one that has it (%v)", run.ClusterID, err)
+	}
+}
+
+// withGCS is an engine that reaches a GCS of the fake's jobs.
+func withGCS(t *testing.T, fake *raytest.Fake) *jobs.Engine {
+	t.Helper()
+	server, err := raytest.StartFakeGCS(raytest.GCSState{
+		Refresh: func(s *raytest.GCSState) { s.Jobs = fake.Jobs() },
+		Kill:    func(id string) { fake.Finish(id, raytest.SupervisorDied()) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	client, err := gcs.New(gcs.Options{Address: server.Address()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return newEngineWith(t, fake, func(context.Context) (*gcs.Client, error) { return client, nil })
+}
+
+func TestEnd_aJobThatWaitsForResources(t *testing.T) {
+	t.Parallel()
+	r := request("true")
+	r.Resources = ray.Resources{"nowhere": 1}
+
+	fake := newFake(t)
+	e := withGCS(t, fake)
+	run := mustSubmit(t, e, r)
+	if ending, err := withGCS(t, fake).End(t.Context(), jobs.Ref{ID: run.ID, Stamp: run.Stamp}, true, 5*time.Second); ending != jobs.EndedNow || err != nil {
+		t.Errorf("with the GCS: %d, %v", ending, err)
+	}
+	if left := fake.Jobs(); len(left) != 0 {
+		t.Errorf("with the GCS %v is left", left)
+	}
+	requireRuns(t, fake, "true", 0)
+
+	run = mustSubmit(t, newEngine(t, fake), r)
+	_, err := newEngine(t, fake).End(t.Context(), jobs.Ref{ID: run.ID, Stamp: run.Stamp}, true, 1500*time.Millisecond)
+	if goesOn, ok := errors.AsType[*jobs.StopTimeoutError](err); !ok || goesOn.Status != ray.JobPending {
+		t.Errorf("without a GCS: %v, want a StopTimeoutError", err)
+	}
+	if left := fake.Jobs(); len(left) != 1 {
+		t.Errorf("without a GCS Ray has %v, want the job", left)
 	}
 }

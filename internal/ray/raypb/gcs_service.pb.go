@@ -28,6 +28,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ActorTableData_ActorState int32
+
+const (
+	ActorTableData_DEPENDENCIES_UNREADY ActorTableData_ActorState = 0
+	ActorTableData_PENDING_CREATION     ActorTableData_ActorState = 1
+	ActorTableData_ALIVE                ActorTableData_ActorState = 2
+	ActorTableData_RESTARTING           ActorTableData_ActorState = 3
+	ActorTableData_DEAD                 ActorTableData_ActorState = 4
+)
+
+// Enum value maps for ActorTableData_ActorState.
+var (
+	ActorTableData_ActorState_name = map[int32]string{
+		0: "DEPENDENCIES_UNREADY",
+		1: "PENDING_CREATION",
+		2: "ALIVE",
+		3: "RESTARTING",
+		4: "DEAD",
+	}
+	ActorTableData_ActorState_value = map[string]int32{
+		"DEPENDENCIES_UNREADY": 0,
+		"PENDING_CREATION":     1,
+		"ALIVE":                2,
+		"RESTARTING":           3,
+		"DEAD":                 4,
+	}
+)
+
+func (x ActorTableData_ActorState) Enum() *ActorTableData_ActorState {
+	p := new(ActorTableData_ActorState)
+	*p = x
+	return p
+}
+
+func (x ActorTableData_ActorState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ActorTableData_ActorState) Descriptor() protoreflect.EnumDescriptor {
+	return file_gcs_service_proto_enumTypes[0].Descriptor()
+}
+
+func (ActorTableData_ActorState) Type() protoreflect.EnumType {
+	return &file_gcs_service_proto_enumTypes[0]
+}
+
+func (x ActorTableData_ActorState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ActorTableData_ActorState.Descriptor instead.
+func (ActorTableData_ActorState) EnumDescriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{13, 0}
+}
+
 type GetClusterIdRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -656,6 +711,266 @@ func (x *InternalKVKeysReply) GetResults() [][]byte {
 	return nil
 }
 
+type ActorTableData struct {
+	state         protoimpl.MessageState    `protogen:"open.v1"`
+	ActorId       []byte                    `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	State         ActorTableData_ActorState `protobuf:"varint,6,opt,name=state,proto3,enum=ray.rpc.ActorTableData_ActorState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActorTableData) Reset() {
+	*x = ActorTableData{}
+	mi := &file_gcs_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActorTableData) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActorTableData) ProtoMessage() {}
+
+func (x *ActorTableData) ProtoReflect() protoreflect.Message {
+	mi := &file_gcs_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActorTableData.ProtoReflect.Descriptor instead.
+func (*ActorTableData) Descriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ActorTableData) GetActorId() []byte {
+	if x != nil {
+		return x.ActorId
+	}
+	return nil
+}
+
+func (x *ActorTableData) GetState() ActorTableData_ActorState {
+	if x != nil {
+		return x.State
+	}
+	return ActorTableData_DEPENDENCIES_UNREADY
+}
+
+type GetNamedActorInfoRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	RayNamespace  string                 `protobuf:"bytes,2,opt,name=ray_namespace,json=rayNamespace,proto3" json:"ray_namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNamedActorInfoRequest) Reset() {
+	*x = GetNamedActorInfoRequest{}
+	mi := &file_gcs_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNamedActorInfoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNamedActorInfoRequest) ProtoMessage() {}
+
+func (x *GetNamedActorInfoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gcs_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNamedActorInfoRequest.ProtoReflect.Descriptor instead.
+func (*GetNamedActorInfoRequest) Descriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetNamedActorInfoRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GetNamedActorInfoRequest) GetRayNamespace() string {
+	if x != nil {
+		return x.RayNamespace
+	}
+	return ""
+}
+
+type GetNamedActorInfoReply struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Status         *GcsStatus             `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	ActorTableData *ActorTableData        `protobuf:"bytes,2,opt,name=actor_table_data,json=actorTableData,proto3" json:"actor_table_data,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GetNamedActorInfoReply) Reset() {
+	*x = GetNamedActorInfoReply{}
+	mi := &file_gcs_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNamedActorInfoReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNamedActorInfoReply) ProtoMessage() {}
+
+func (x *GetNamedActorInfoReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gcs_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNamedActorInfoReply.ProtoReflect.Descriptor instead.
+func (*GetNamedActorInfoReply) Descriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetNamedActorInfoReply) GetStatus() *GcsStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *GetNamedActorInfoReply) GetActorTableData() *ActorTableData {
+	if x != nil {
+		return x.ActorTableData
+	}
+	return nil
+}
+
+type KillActorViaGcsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ActorId       []byte                 `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	ForceKill     bool                   `protobuf:"varint,2,opt,name=force_kill,json=forceKill,proto3" json:"force_kill,omitempty"`
+	NoRestart     bool                   `protobuf:"varint,3,opt,name=no_restart,json=noRestart,proto3" json:"no_restart,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillActorViaGcsRequest) Reset() {
+	*x = KillActorViaGcsRequest{}
+	mi := &file_gcs_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillActorViaGcsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillActorViaGcsRequest) ProtoMessage() {}
+
+func (x *KillActorViaGcsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gcs_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillActorViaGcsRequest.ProtoReflect.Descriptor instead.
+func (*KillActorViaGcsRequest) Descriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *KillActorViaGcsRequest) GetActorId() []byte {
+	if x != nil {
+		return x.ActorId
+	}
+	return nil
+}
+
+func (x *KillActorViaGcsRequest) GetForceKill() bool {
+	if x != nil {
+		return x.ForceKill
+	}
+	return false
+}
+
+func (x *KillActorViaGcsRequest) GetNoRestart() bool {
+	if x != nil {
+		return x.NoRestart
+	}
+	return false
+}
+
+type KillActorViaGcsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        *GcsStatus             `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KillActorViaGcsReply) Reset() {
+	*x = KillActorViaGcsReply{}
+	mi := &file_gcs_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KillActorViaGcsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KillActorViaGcsReply) ProtoMessage() {}
+
+func (x *KillActorViaGcsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gcs_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KillActorViaGcsReply.ProtoReflect.Descriptor instead.
+func (*KillActorViaGcsReply) Descriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *KillActorViaGcsReply) GetStatus() *GcsStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 var File_gcs_service_proto protoreflect.FileDescriptor
 
 const file_gcs_service_proto_rawDesc = "" +
@@ -695,12 +1010,40 @@ const file_gcs_service_proto_rawDesc = "" +
 	"\tnamespace\x18\x02 \x01(\fR\tnamespace\"[\n" +
 	"\x13InternalKVKeysReply\x12*\n" +
 	"\x06status\x18\x01 \x01(\v2\x12.ray.rpc.GcsStatusR\x06status\x12\x18\n" +
-	"\aresults\x18\x02 \x03(\fR\aresults2\xf2\x01\n" +
+	"\aresults\x18\x02 \x03(\fR\aresults\"\xc8\x01\n" +
+	"\x0eActorTableData\x12\x19\n" +
+	"\bactor_id\x18\x01 \x01(\fR\aactorId\x128\n" +
+	"\x05state\x18\x06 \x01(\x0e2\".ray.rpc.ActorTableData.ActorStateR\x05state\"a\n" +
+	"\n" +
+	"ActorState\x12\x18\n" +
+	"\x14DEPENDENCIES_UNREADY\x10\x00\x12\x14\n" +
+	"\x10PENDING_CREATION\x10\x01\x12\t\n" +
+	"\x05ALIVE\x10\x02\x12\x0e\n" +
+	"\n" +
+	"RESTARTING\x10\x03\x12\b\n" +
+	"\x04DEAD\x10\x04\"S\n" +
+	"\x18GetNamedActorInfoRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
+	"\rray_namespace\x18\x02 \x01(\tR\frayNamespace\"\x87\x01\n" +
+	"\x16GetNamedActorInfoReply\x12*\n" +
+	"\x06status\x18\x01 \x01(\v2\x12.ray.rpc.GcsStatusR\x06status\x12A\n" +
+	"\x10actor_table_data\x18\x02 \x01(\v2\x17.ray.rpc.ActorTableDataR\x0eactorTableData\"q\n" +
+	"\x16KillActorViaGcsRequest\x12\x19\n" +
+	"\bactor_id\x18\x01 \x01(\fR\aactorId\x12\x1d\n" +
+	"\n" +
+	"force_kill\x18\x02 \x01(\bR\tforceKill\x12\x1d\n" +
+	"\n" +
+	"no_restart\x18\x03 \x01(\bR\tnoRestart\"B\n" +
+	"\x14KillActorViaGcsReply\x12*\n" +
+	"\x06status\x18\x01 \x01(\v2\x12.ray.rpc.GcsStatusR\x06status2\xf2\x01\n" +
 	"\x12NodeInfoGcsService\x12H\n" +
 	"\fGetClusterId\x12\x1c.ray.rpc.GetClusterIdRequest\x1a\x1a.ray.rpc.GetClusterIdReply\x12N\n" +
 	"\x0eGetAllNodeInfo\x12\x1e.ray.rpc.GetAllNodeInfoRequest\x1a\x1c.ray.rpc.GetAllNodeInfoReply\x12B\n" +
 	"\n" +
-	"CheckAlive\x12\x1a.ray.rpc.CheckAliveRequest\x1a\x18.ray.rpc.CheckAliveReply2\x8f\x02\n" +
+	"CheckAlive\x12\x1a.ray.rpc.CheckAliveRequest\x1a\x18.ray.rpc.CheckAliveReply2\xc1\x01\n" +
+	"\x13ActorInfoGcsService\x12W\n" +
+	"\x11GetNamedActorInfo\x12!.ray.rpc.GetNamedActorInfoRequest\x1a\x1f.ray.rpc.GetNamedActorInfoReply\x12Q\n" +
+	"\x0fKillActorViaGcs\x12\x1f.ray.rpc.KillActorViaGcsRequest\x1a\x1d.ray.rpc.KillActorViaGcsReply2\x8f\x02\n" +
 	"\x14InternalKVGcsService\x12K\n" +
 	"\rInternalKVGet\x12\x1d.ray.rpc.InternalKVGetRequest\x1a\x1b.ray.rpc.InternalKVGetReply\x12Z\n" +
 	"\x12InternalKVMultiGet\x12\".ray.rpc.InternalKVMultiGetRequest\x1a .ray.rpc.InternalKVMultiGetReply\x12N\n" +
@@ -718,50 +1061,65 @@ func file_gcs_service_proto_rawDescGZIP() []byte {
 	return file_gcs_service_proto_rawDescData
 }
 
-var file_gcs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_gcs_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_gcs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gcs_service_proto_goTypes = []any{
-	(*GetClusterIdRequest)(nil),       // 0: ray.rpc.GetClusterIdRequest
-	(*GetClusterIdReply)(nil),         // 1: ray.rpc.GetClusterIdReply
-	(*GetAllNodeInfoRequest)(nil),     // 2: ray.rpc.GetAllNodeInfoRequest
-	(*GetAllNodeInfoReply)(nil),       // 3: ray.rpc.GetAllNodeInfoReply
-	(*CheckAliveRequest)(nil),         // 4: ray.rpc.CheckAliveRequest
-	(*CheckAliveReply)(nil),           // 5: ray.rpc.CheckAliveReply
-	(*InternalKVGetRequest)(nil),      // 6: ray.rpc.InternalKVGetRequest
-	(*InternalKVGetReply)(nil),        // 7: ray.rpc.InternalKVGetReply
-	(*MapFieldEntry)(nil),             // 8: ray.rpc.MapFieldEntry
-	(*InternalKVMultiGetRequest)(nil), // 9: ray.rpc.InternalKVMultiGetRequest
-	(*InternalKVMultiGetReply)(nil),   // 10: ray.rpc.InternalKVMultiGetReply
-	(*InternalKVKeysRequest)(nil),     // 11: ray.rpc.InternalKVKeysRequest
-	(*InternalKVKeysReply)(nil),       // 12: ray.rpc.InternalKVKeysReply
-	(*GcsStatus)(nil),                 // 13: ray.rpc.GcsStatus
-	(*GcsNodeInfo)(nil),               // 14: ray.rpc.GcsNodeInfo
+	(ActorTableData_ActorState)(0),    // 0: ray.rpc.ActorTableData.ActorState
+	(*GetClusterIdRequest)(nil),       // 1: ray.rpc.GetClusterIdRequest
+	(*GetClusterIdReply)(nil),         // 2: ray.rpc.GetClusterIdReply
+	(*GetAllNodeInfoRequest)(nil),     // 3: ray.rpc.GetAllNodeInfoRequest
+	(*GetAllNodeInfoReply)(nil),       // 4: ray.rpc.GetAllNodeInfoReply
+	(*CheckAliveRequest)(nil),         // 5: ray.rpc.CheckAliveRequest
+	(*CheckAliveReply)(nil),           // 6: ray.rpc.CheckAliveReply
+	(*InternalKVGetRequest)(nil),      // 7: ray.rpc.InternalKVGetRequest
+	(*InternalKVGetReply)(nil),        // 8: ray.rpc.InternalKVGetReply
+	(*MapFieldEntry)(nil),             // 9: ray.rpc.MapFieldEntry
+	(*InternalKVMultiGetRequest)(nil), // 10: ray.rpc.InternalKVMultiGetRequest
+	(*InternalKVMultiGetReply)(nil),   // 11: ray.rpc.InternalKVMultiGetReply
+	(*InternalKVKeysRequest)(nil),     // 12: ray.rpc.InternalKVKeysRequest
+	(*InternalKVKeysReply)(nil),       // 13: ray.rpc.InternalKVKeysReply
+	(*ActorTableData)(nil),            // 14: ray.rpc.ActorTableData
+	(*GetNamedActorInfoRequest)(nil),  // 15: ray.rpc.GetNamedActorInfoRequest
+	(*GetNamedActorInfoReply)(nil),    // 16: ray.rpc.GetNamedActorInfoReply
+	(*KillActorViaGcsRequest)(nil),    // 17: ray.rpc.KillActorViaGcsRequest
+	(*KillActorViaGcsReply)(nil),      // 18: ray.rpc.KillActorViaGcsReply
+	(*GcsStatus)(nil),                 // 19: ray.rpc.GcsStatus
+	(*GcsNodeInfo)(nil),               // 20: ray.rpc.GcsNodeInfo
 }
 var file_gcs_service_proto_depIdxs = []int32{
-	13, // 0: ray.rpc.GetClusterIdReply.status:type_name -> ray.rpc.GcsStatus
-	13, // 1: ray.rpc.GetAllNodeInfoReply.status:type_name -> ray.rpc.GcsStatus
-	14, // 2: ray.rpc.GetAllNodeInfoReply.node_info_list:type_name -> ray.rpc.GcsNodeInfo
-	13, // 3: ray.rpc.CheckAliveReply.status:type_name -> ray.rpc.GcsStatus
-	13, // 4: ray.rpc.InternalKVGetReply.status:type_name -> ray.rpc.GcsStatus
-	13, // 5: ray.rpc.InternalKVMultiGetReply.status:type_name -> ray.rpc.GcsStatus
-	8,  // 6: ray.rpc.InternalKVMultiGetReply.results:type_name -> ray.rpc.MapFieldEntry
-	13, // 7: ray.rpc.InternalKVKeysReply.status:type_name -> ray.rpc.GcsStatus
-	0,  // 8: ray.rpc.NodeInfoGcsService.GetClusterId:input_type -> ray.rpc.GetClusterIdRequest
-	2,  // 9: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:input_type -> ray.rpc.GetAllNodeInfoRequest
-	4,  // 10: ray.rpc.NodeInfoGcsService.CheckAlive:input_type -> ray.rpc.CheckAliveRequest
-	6,  // 11: ray.rpc.InternalKVGcsService.InternalKVGet:input_type -> ray.rpc.InternalKVGetRequest
-	9,  // 12: ray.rpc.InternalKVGcsService.InternalKVMultiGet:input_type -> ray.rpc.InternalKVMultiGetRequest
-	11, // 13: ray.rpc.InternalKVGcsService.InternalKVKeys:input_type -> ray.rpc.InternalKVKeysRequest
-	1,  // 14: ray.rpc.NodeInfoGcsService.GetClusterId:output_type -> ray.rpc.GetClusterIdReply
-	3,  // 15: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:output_type -> ray.rpc.GetAllNodeInfoReply
-	5,  // 16: ray.rpc.NodeInfoGcsService.CheckAlive:output_type -> ray.rpc.CheckAliveReply
-	7,  // 17: ray.rpc.InternalKVGcsService.InternalKVGet:output_type -> ray.rpc.InternalKVGetReply
-	10, // 18: ray.rpc.InternalKVGcsService.InternalKVMultiGet:output_type -> ray.rpc.InternalKVMultiGetReply
-	12, // 19: ray.rpc.InternalKVGcsService.InternalKVKeys:output_type -> ray.rpc.InternalKVKeysReply
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	19, // 0: ray.rpc.GetClusterIdReply.status:type_name -> ray.rpc.GcsStatus
+	19, // 1: ray.rpc.GetAllNodeInfoReply.status:type_name -> ray.rpc.GcsStatus
+	20, // 2: ray.rpc.GetAllNodeInfoReply.node_info_list:type_name -> ray.rpc.GcsNodeInfo
+	19, // 3: ray.rpc.CheckAliveReply.status:type_name -> ray.rpc.GcsStatus
+	19, // 4: ray.rpc.InternalKVGetReply.status:type_name -> ray.rpc.GcsStatus
+	19, // 5: ray.rpc.InternalKVMultiGetReply.status:type_name -> ray.rpc.GcsStatus
+	9,  // 6: ray.rpc.InternalKVMultiGetReply.results:type_name -> ray.rpc.MapFieldEntry
+	19, // 7: ray.rpc.InternalKVKeysReply.status:type_name -> ray.rpc.GcsStatus
+	0,  // 8: ray.rpc.ActorTableData.state:type_name -> ray.rpc.ActorTableData.ActorState
+	19, // 9: ray.rpc.GetNamedActorInfoReply.status:type_name -> ray.rpc.GcsStatus
+	14, // 10: ray.rpc.GetNamedActorInfoReply.actor_table_data:type_name -> ray.rpc.ActorTableData
+	19, // 11: ray.rpc.KillActorViaGcsReply.status:type_name -> ray.rpc.GcsStatus
+	1,  // 12: ray.rpc.NodeInfoGcsService.GetClusterId:input_type -> ray.rpc.GetClusterIdRequest
+	3,  // 13: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:input_type -> ray.rpc.GetAllNodeInfoRequest
+	5,  // 14: ray.rpc.NodeInfoGcsService.CheckAlive:input_type -> ray.rpc.CheckAliveRequest
+	15, // 15: ray.rpc.ActorInfoGcsService.GetNamedActorInfo:input_type -> ray.rpc.GetNamedActorInfoRequest
+	17, // 16: ray.rpc.ActorInfoGcsService.KillActorViaGcs:input_type -> ray.rpc.KillActorViaGcsRequest
+	7,  // 17: ray.rpc.InternalKVGcsService.InternalKVGet:input_type -> ray.rpc.InternalKVGetRequest
+	10, // 18: ray.rpc.InternalKVGcsService.InternalKVMultiGet:input_type -> ray.rpc.InternalKVMultiGetRequest
+	12, // 19: ray.rpc.InternalKVGcsService.InternalKVKeys:input_type -> ray.rpc.InternalKVKeysRequest
+	2,  // 20: ray.rpc.NodeInfoGcsService.GetClusterId:output_type -> ray.rpc.GetClusterIdReply
+	4,  // 21: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:output_type -> ray.rpc.GetAllNodeInfoReply
+	6,  // 22: ray.rpc.NodeInfoGcsService.CheckAlive:output_type -> ray.rpc.CheckAliveReply
+	16, // 23: ray.rpc.ActorInfoGcsService.GetNamedActorInfo:output_type -> ray.rpc.GetNamedActorInfoReply
+	18, // 24: ray.rpc.ActorInfoGcsService.KillActorViaGcs:output_type -> ray.rpc.KillActorViaGcsReply
+	8,  // 25: ray.rpc.InternalKVGcsService.InternalKVGet:output_type -> ray.rpc.InternalKVGetReply
+	11, // 26: ray.rpc.InternalKVGcsService.InternalKVMultiGet:output_type -> ray.rpc.InternalKVMultiGetReply
+	13, // 27: ray.rpc.InternalKVGcsService.InternalKVKeys:output_type -> ray.rpc.InternalKVKeysReply
+	20, // [20:28] is the sub-list for method output_type
+	12, // [12:20] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_gcs_service_proto_init() }
@@ -775,13 +1133,14 @@ func file_gcs_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gcs_service_proto_rawDesc), len(file_gcs_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   13,
+			NumEnums:      1,
+			NumMessages:   18,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_gcs_service_proto_goTypes,
 		DependencyIndexes: file_gcs_service_proto_depIdxs,
+		EnumInfos:         file_gcs_service_proto_enumTypes,
 		MessageInfos:      file_gcs_service_proto_msgTypes,
 	}.Build()
 	File_gcs_service_proto = out.File

@@ -204,6 +204,146 @@ var NodeInfoGcsService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	ActorInfoGcsService_GetNamedActorInfo_FullMethodName = "/ray.rpc.ActorInfoGcsService/GetNamedActorInfo"
+	ActorInfoGcsService_KillActorViaGcs_FullMethodName   = "/ray.rpc.ActorInfoGcsService/KillActorViaGcs"
+)
+
+// ActorInfoGcsServiceClient is the client API for ActorInfoGcsService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+type ActorInfoGcsServiceClient interface {
+	GetNamedActorInfo(ctx context.Context, in *GetNamedActorInfoRequest, opts ...grpc.CallOption) (*GetNamedActorInfoReply, error)
+	KillActorViaGcs(ctx context.Context, in *KillActorViaGcsRequest, opts ...grpc.CallOption) (*KillActorViaGcsReply, error)
+}
+
+type actorInfoGcsServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewActorInfoGcsServiceClient(cc grpc.ClientConnInterface) ActorInfoGcsServiceClient {
+	return &actorInfoGcsServiceClient{cc}
+}
+
+func (c *actorInfoGcsServiceClient) GetNamedActorInfo(ctx context.Context, in *GetNamedActorInfoRequest, opts ...grpc.CallOption) (*GetNamedActorInfoReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetNamedActorInfoReply)
+	err := c.cc.Invoke(ctx, ActorInfoGcsService_GetNamedActorInfo_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *actorInfoGcsServiceClient) KillActorViaGcs(ctx context.Context, in *KillActorViaGcsRequest, opts ...grpc.CallOption) (*KillActorViaGcsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KillActorViaGcsReply)
+	err := c.cc.Invoke(ctx, ActorInfoGcsService_KillActorViaGcs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ActorInfoGcsServiceServer is the server API for ActorInfoGcsService service.
+// All implementations must embed UnimplementedActorInfoGcsServiceServer
+// for forward compatibility.
+type ActorInfoGcsServiceServer interface {
+	GetNamedActorInfo(context.Context, *GetNamedActorInfoRequest) (*GetNamedActorInfoReply, error)
+	KillActorViaGcs(context.Context, *KillActorViaGcsRequest) (*KillActorViaGcsReply, error)
+	mustEmbedUnimplementedActorInfoGcsServiceServer()
+}
+
+// UnimplementedActorInfoGcsServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedActorInfoGcsServiceServer struct{}
+
+func (UnimplementedActorInfoGcsServiceServer) GetNamedActorInfo(context.Context, *GetNamedActorInfoRequest) (*GetNamedActorInfoReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetNamedActorInfo not implemented")
+}
+func (UnimplementedActorInfoGcsServiceServer) KillActorViaGcs(context.Context, *KillActorViaGcsRequest) (*KillActorViaGcsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method KillActorViaGcs not implemented")
+}
+func (UnimplementedActorInfoGcsServiceServer) mustEmbedUnimplementedActorInfoGcsServiceServer() {}
+func (UnimplementedActorInfoGcsServiceServer) testEmbeddedByValue()                             {}
+
+// UnsafeActorInfoGcsServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to ActorInfoGcsServiceServer will
+// result in compilation errors.
+type UnsafeActorInfoGcsServiceServer interface {
+	mustEmbedUnimplementedActorInfoGcsServiceServer()
+}
+
+func RegisterActorInfoGcsServiceServer(s grpc.ServiceRegistrar, srv ActorInfoGcsServiceServer) {
+	// If the following call panics, it indicates UnimplementedActorInfoGcsServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&ActorInfoGcsService_ServiceDesc, srv)
+}
+
+func _ActorInfoGcsService_GetNamedActorInfo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetNamedActorInfoRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ActorInfoGcsServiceServer).GetNamedActorInfo(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ActorInfoGcsService_GetNamedActorInfo_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ActorInfoGcsServiceServer).GetNamedActorInfo(ctx, req.(*GetNamedActorInfoRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ActorInfoGcsService_KillActorViaGcs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KillActorViaGcsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ActorInfoGcsServiceServer).KillActorViaGcs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ActorInfoGcsService_KillActorViaGcs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ActorInfoGcsServiceServer).KillActorViaGcs(ctx, req.(*KillActorViaGcsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// ActorInfoGcsService_ServiceDesc is the grpc.ServiceDesc for ActorInfoGcsService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var ActorInfoGcsService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "ray.rpc.ActorInfoGcsService",
+	HandlerType: (*ActorInfoGcsServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetNamedActorInfo",
+			Handler:    _ActorInfoGcsService_GetNamedActorInfo_Handler,
+		},
+		{
+			MethodName: "KillActorViaGcs",
+			Handler:    _ActorInfoGcsService_KillActorViaGcs_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "gcs_service.proto",
+}
+
+const (
 	InternalKVGcsService_InternalKVGet_FullMethodName      = "/ray.rpc.InternalKVGcsService/InternalKVGet"
 	InternalKVGcsService_InternalKVMultiGet_FullMethodName = "/ray.rpc.InternalKVGcsService/InternalKVMultiGet"
 	InternalKVGcsService_InternalKVKeys_FullMethodName     = "/ray.rpc.InternalKVGcsService/InternalKVKeys"

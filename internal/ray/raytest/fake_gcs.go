@@ -41,6 +41,9 @@ type GCSState struct {
 	Autoscaling *raypb.AutoscalingState
 	// Missing are methods, as "GetClusterStatus", that this Ray does not have.
 	Missing []string
+	// Kill, if set, is told of a job whose supervisor actor is killed before it has a
+	// node. The supervisors of PENDING jobs have none.
+	Kill func(submissionID string)
 	// Refresh, if set, brings the state up to date before each call.
 	Refresh func(*GCSState)
 }
@@ -51,6 +54,7 @@ type GCSState struct {
 type FakeGCS struct {
 	raypb.UnimplementedNodeInfoGcsServiceServer
 	raypb.UnimplementedInternalKVGcsServiceServer
+	raypb.UnimplementedActorInfoGcsServiceServer
 	raypb.UnimplementedAutoscalerStateServiceServer
 
 	address string
@@ -100,6 +104,7 @@ func (f *FakeGCS) Start() error {
 	server := grpc.NewServer(grpc.UnaryInterceptor(f.admit))
 	raypb.RegisterNodeInfoGcsServiceServer(server, f)
 	raypb.RegisterInternalKVGcsServiceServer(server, f)
+	raypb.RegisterActorInfoGcsServiceServer(server, f)
 	raypb.RegisterAutoscalerStateServiceServer(server, f)
 	f.server = server
 	f.serving.Go(func() {
@@ -259,6 +264,39 @@ func available(n ray.Node) map[string]float64 {
 		}
 	}
 	return out
+}
+
+const supervisorName = "_ray_internal_job_actor_"
+
+// GetNamedActorInfo knows the supervisors of jobs that are not over. Their actor
+// id is the submission id.
+func (f *FakeGCS) GetNamedActorInfo(_ context.Context, r *raypb.GetNamedActorInfoRequest) (*raypb.GetNamedActorInfoReply, error) {
+	id, _ := strings.CutPrefix(r.GetName(), supervisorName)
+	for _, j := range f.state.Jobs {
+		if j.SubmissionID != id || j.Status.Terminal() || r.GetRayNamespace() != "SUPERVISOR_ACTOR_RAY_NAMESPACE" {
+			continue
+		}
+		actor := &raypb.ActorTableData{ActorId: []byte(id), State: raypb.ActorTableData_ALIVE}
+		if j.Status == ray.JobPending {
+			actor.State = raypb.ActorTableData_PENDING_CREATION
+		}
+		return &raypb.GetNamedActorInfoReply{Status: &raypb.GcsStatus{}, ActorTableData: actor}, nil
+	}
+	return &raypb.GetNamedActorInfoReply{Status: &raypb.GcsStatus{Code: 17, Message: fmt.Sprintf("Actor with name '%s' was not found.", r.GetName())}}, nil
+}
+
+// KillActorViaGcs ends a PENDING job.
+func (f *FakeGCS) KillActorViaGcs(_ context.Context, r *raypb.KillActorViaGcsRequest) (*raypb.KillActorViaGcsReply, error) {
+	id := string(r.GetActorId())
+	for _, j := range f.state.Jobs {
+		if j.SubmissionID == id && j.Status == ray.JobPending {
+			if f.state.Kill != nil {
+				f.state.Kill(id)
+			}
+			return &raypb.KillActorViaGcsReply{Status: &raypb.GcsStatus{}}, nil
+		}
+	}
+	return &raypb.KillActorViaGcsReply{Status: &raypb.GcsStatus{Code: 17, Message: fmt.Sprintf("Could not find actor with ID %x.", r.GetActorId())}}, nil
 }
 
 // InternalKVGet answers a missing key with status 17, and the call with OK.

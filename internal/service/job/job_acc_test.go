@@ -215,6 +215,25 @@ resource "ray_job" "all" {
 	requireNoJobs(t)
 }
 
+// Ray's own stop leaves such a job PENDING for 15 minutes.
+func TestAccJob_destroyOfAJobThatWaitsForResources(t *testing.T) {
+	t.Parallel()
+	w := acctest.NewWorkspace(t)
+	w.Write("main.tf", header(t, acctest.Shared(t).DashboardURL)+`
+resource "ray_job" "a" {
+  name                 = "waits"
+  entrypoint           = "true"
+  entrypoint_resources = { nowhere = 1 }
+  wait_for             = "SUBMITTED"
+}
+`)
+	if r := w.Apply(); !r.Contains("No node can hold the entrypoint") {
+		t.Errorf("the apply does not warn:\n%s", r.Output)
+	}
+	w.Destroy()
+	requireNoJobs(t)
+}
+
 func TestAccJob_replaceTaintAndImport(t *testing.T) {
 	t.Parallel()
 	w := acctest.NewWorkspace(t)

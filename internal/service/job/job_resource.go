@@ -358,7 +358,11 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 		return
 	}
 	ending, err := engine.End(ctx, m.ref(ctx), m.onDestroy() == destroyDelete, m.stopTimeout())
+	var goesOn *jobs.StopTimeoutError
 	switch {
+	case errors.As(err, &goesOn):
+		resp.Diagnostics.AddAttributeError(path.Root("stop_timeout"), summary,
+			fw.Detail(err)+" Destroy again, raise stop_timeout, or set on_destroy = \"abandon\" (and apply) to leave the job alone.")
 	case err != nil:
 		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
 	case ending == jobs.NotOurs:
