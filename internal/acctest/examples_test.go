@@ -60,6 +60,7 @@ func TestAccExamples(t *testing.T) {
 			for name, value := range map[string]string{
 				"RAY_ADDRESS":             ray.DashboardURL,
 				"TF_VAR_address":          ray.DashboardURL,
+				"TF_VAR_storage":          w.Dir,
 				"TF_VAR_dashboard_url":    ray.DashboardURL,
 				"TF_VAR_gcs_address":      ray.GCSAddress,
 				"TF_VAR_client_address":   ray.ClientAddress,

@@ -85,7 +85,7 @@ func (e *Engine) Again(ctx context.Context, r Request, run Run, job ray.Job, pau
 	r.After, r.KeepFailed = run.Attempt, false
 	for start := time.Now(); ; {
 		next, err := e.again(ctx, r, run, job)
-		if err == nil || ray.OutcomeUnknown(err) || !ray.IsUnreachable(err) || time.Since(start) > e.o.MaxUnreachable || !sleep(ctx, time.Second) {
+		if err == nil || errors.Is(err, ErrAlive) || ray.OutcomeUnknown(err) || !ray.IsUnreachable(err) || time.Since(start) > e.o.MaxUnreachable || !sleep(ctx, time.Second) {
 			return next, err
 		}
 	}
@@ -102,7 +102,7 @@ func (e *Engine) again(ctx context.Context, r Request, run Run, job ray.Job) (Ru
 	dead, err := e.dead(ctx, job)
 	switch {
 	case ray.IsKind(err, ray.KindProtocol):
-		return Run{}, fmt.Errorf("%w: %v", ErrAlive, err) // that does not pass
+		return Run{}, fmt.Errorf("%w: %w", ErrAlive, err) // that does not pass
 	case err != nil:
 		return Run{}, err
 	case !dead:

@@ -12,8 +12,6 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
 
-func code(n int) *int { return &n }
-
 func TestRetry_wants(t *testing.T) {
 	t.Parallel()
 	r := jobs.Retry{ErrorTypes: jobs.InfrastructureErrors(), ExitCodes: []int{137, -9}}
@@ -22,14 +20,14 @@ func TestRetry_wants(t *testing.T) {
 		want bool
 	}{
 		"dead supervisor":        {ray.Job{Status: ray.JobFailed, ErrorType: "JOB_SUPERVISOR_ACTOR_DIED"}, true},
-		"exit code of the list":  {ray.Job{Status: ray.JobFailed, ErrorType: "JOB_ENTRYPOINT_COMMAND_ERROR", DriverExitCode: code(137)}, true},
-		"exit code before 2.51":  {ray.Job{Status: ray.JobFailed, DriverExitCode: code(-9)}, true},
-		"another exit code":      {ray.Job{Status: ray.JobFailed, ErrorType: "JOB_ENTRYPOINT_COMMAND_ERROR", DriverExitCode: code(1)}, false},
+		"exit code of the list":  {ray.Job{Status: ray.JobFailed, ErrorType: "JOB_ENTRYPOINT_COMMAND_ERROR", DriverExitCode: new(137)}, true},
+		"exit code before 2.51":  {ray.Job{Status: ray.JobFailed, DriverExitCode: new(-9)}, true},
+		"another exit code":      {ray.Job{Status: ray.JobFailed, ErrorType: "JOB_ENTRYPOINT_COMMAND_ERROR", DriverExitCode: new(1)}, false},
 		"failure before 2.51":    {ray.Job{Status: ray.JobFailed}, false},
 		"runtime_env":            {ray.Job{Status: ray.JobFailed, ErrorType: "RUNTIME_ENV_SETUP_FAILURE"}, false},
 		"stopped by a person":    {ray.Job{Status: ray.JobStopped}, false},
-		"stopped with exit code": {ray.Job{Status: ray.JobStopped, DriverExitCode: code(137)}, false},
-		"succeeded":              {ray.Job{Status: ray.JobSucceeded, DriverExitCode: code(0)}, false},
+		"stopped with exit code": {ray.Job{Status: ray.JobStopped, DriverExitCode: new(137)}, false},
+		"succeeded":              {ray.Job{Status: ray.JobSucceeded, DriverExitCode: new(0)}, false},
 	} {
 		if got := r.Wants(c.job); got != c.want {
 			t.Errorf("%s: got %t, want %t", name, got, c.want)

@@ -73,6 +73,9 @@ type jobModel struct {
 	OnInterrupt   types.String `tfsdk:"on_interrupt"`
 	LogLines      types.Int64  `tfsdk:"log_lines"`
 
+	Retry          types.Object `tfsdk:"retry"`
+	CheckpointPath types.String `tfsdk:"checkpoint_path"`
+
 	JobID          types.String `tfsdk:"job_id"`
 	Status         types.String `tfsdk:"status"`
 	ErrorType      types.String `tfsdk:"error_type"`
@@ -86,6 +89,7 @@ type jobModel struct {
 	WorkingDirHash types.String `tfsdk:"working_dir_hash"`
 	MetadataAll    types.Map    `tfsdk:"metadata_all"`
 	Attempt        types.Int64  `tfsdk:"attempt"`
+	Attempts       types.List   `tfsdk:"attempts"`
 	InputsDigest   types.String `tfsdk:"inputs_digest"`
 	Owner          types.String `tfsdk:"owner"`
 }
@@ -289,6 +293,7 @@ func (m *jobModel) fromJob(ctx context.Context, j ray.Job, diags *diag.Diagnosti
 		diags.Append(d...)
 		m.MetadataAll = all
 	}
+	m.noteAttempt(ctx, j, diags)
 }
 
 // job is the recorded job, as far as a message about its end needs it.
@@ -319,6 +324,9 @@ func (m *jobModel) settle() {
 	if m.MetadataAll.IsUnknown() || m.MetadataAll.IsNull() {
 		m.MetadataAll = types.MapNull(types.StringType)
 	}
+	if m.Attempts.IsUnknown() || m.Attempts.IsNull() {
+		m.Attempts = types.ListNull(attemptType)
+	}
 }
 
 // pin takes every computed value from o.
@@ -326,7 +334,7 @@ func (m *jobModel) pin(o *jobModel) {
 	m.SubmissionID, m.JobID, m.Status, m.ErrorType, m.DriverExitCode = o.SubmissionID, o.JobID, o.Status, o.ErrorType, o.DriverExitCode
 	m.SubmittedAt, m.EndedAt, m.DriverNodeID, m.ClusterID, m.URL = o.SubmittedAt, o.EndedAt, o.DriverNodeID, o.ClusterID, o.URL
 	m.PackageURI, m.WorkingDirHash, m.MetadataAll = o.PackageURI, o.WorkingDirHash, o.MetadataAll
-	m.Attempt, m.InputsDigest, m.Owner = o.Attempt, o.InputsDigest, o.Owner
+	m.Attempt, m.Attempts, m.InputsDigest, m.Owner = o.Attempt, o.Attempts, o.InputsDigest, o.Owner
 }
 
 // unsettle plans what a wait will find out.
@@ -334,6 +342,16 @@ func (m *jobModel) unsettle() {
 	m.Status, m.JobID, m.ErrorType = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	m.SubmittedAt, m.EndedAt = types.StringUnknown(), types.StringUnknown()
 	m.DriverNodeID, m.DriverExitCode = types.StringUnknown(), types.Int64Unknown()
+	m.Attempts = types.ListUnknown(attemptType)
+}
+
+// unsettleRun plans a wait in which another attempt may come to be the job.
+func (m *jobModel) unsettleRun() {
+	m.unsettle()
+	if m.retries() {
+		m.SubmissionID, m.Attempt, m.URL = types.StringUnknown(), types.Int64Unknown(), types.StringUnknown()
+		m.PackageURI, m.MetadataAll = types.StringUnknown(), types.MapUnknown(types.StringType)
+	}
 }
 
 // jobPage is where the dashboard shows a job.
@@ -371,6 +389,10 @@ func importedEnv(raw json.RawMessage) (env jsontypes.Normalized, workingDir stri
 	workingDir, _ = all["working_dir"].(string)
 	delete(all, "working_dir")
 	if vars, ok := all["env_vars"].(map[string]any); ok {
+		maps.DeleteFunc(vars, func(k string, _ any) bool { return strings.HasPrefix(k, jobs.EnvPrefix) })
+		if len(vars) == 0 {
+			delete(all, "env_vars")
+		}
 		for k := range vars {
 			vars[k] = ray.Redacted
 		}

@@ -130,13 +130,13 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 	}
 	switch {
 	case marked(ctx, req.Private, keyWaiting, &resp.Diagnostics):
-		plan.unsettle()
+		plan.unsettleRun()
 		resp.Diagnostics.AddWarning(fmt.Sprintf("The wait for job %s goes on", plan.label()),
 			fmt.Sprintf("An earlier apply was interrupted while it waited for %s, last seen %s. This apply waits on and delivers the verdict.", state.SubmissionID.ValueString(), state.Status.ValueString()))
 	case !config.WaitFor.IsUnknown() && plan.goal() > state.goal() && !plan.goal().Reached(ray.JobStatus(state.Status.ValueString())) && !plan.IgnoreFailure.ValueBool():
-		plan.unsettle()
+		plan.unsettleRun()
 	case state.IgnoreFailure.ValueBool() && !plan.IgnoreFailure.ValueBool() && !plan.IgnoreFailure.IsUnknown() && plan.goal() != jobs.Submitted && state.terminal() && !plan.goal().Reached(ray.JobStatus(state.Status.ValueString())):
-		plan.unsettle() // a failure that mattered to nobody matters now
+		plan.unsettleRun() // a failure that mattered to nobody matters now
 	case !plan.Cluster.Equal(state.Cluster) && !state.terminal():
 		plan.unsettle()
 		plan.URL = types.StringUnknown()

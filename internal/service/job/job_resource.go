@@ -34,6 +34,8 @@ func newJobResource() resource.Resource { return &jobResource{} }
 
 func (r *jobResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_job"
+	// The retry of an update that waits on is another submission.
+	resp.ResourceBehavior.MutableIdentity = true
 }
 
 // cluster is the one that m's configuration or state names; nil where it is not
@@ -126,13 +128,21 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 			fmt.Sprintf("Submission %s with the same owner, name and inputs was there, %s; nothing was submitted.", run.ID, run.Job.Status)+ownerAdvice(r.Pool()))
 	}
 	m.fromRun(ctx, run, request.Metadata, uri, &resp.Diagnostics)
-	if api, err := cluster.Dashboard(ctx); err == nil {
-		m.URL = jobURL(api.URL(), run.ID)
+	m.URL = page(ctx, cluster)(run.ID)
+	earlier := make([]attemptModel, 0, len(run.Earlier))
+	for _, job := range run.Earlier {
+		earlier = append(earlier, attemptOf(job))
 	}
-	w := waiting{resource: r, engine: engine, model: &m, run: run, create: true}
+	m.setAttempts(ctx, earlier, &resp.Diagnostics)
+	w := retrying{
+		waiting: waiting{resource: r, engine: engine, model: &m, run: run, create: true},
+		policy:  m.retry(ctx, &resp.Diagnostics),
+		request: func(*diag.Diagnostics) (jobs.Request, string, bool) { return request, uri, true },
+		url:     page(ctx, cluster),
+	}
 	limit, d := m.Timeouts.Create(ctx, 0)
 	resp.Diagnostics.Append(d...)
-	outcome := w.wait(ctx, limit, &resp.Diagnostics)
+	outcome := w.wait(ctx, limit, func(ctx context.Context, diags *diag.Diagnostics) outcome { return w.waiting.wait(ctx, limit, diags) }, &resp.Diagnostics)
 	if outcome == forget {
 		return
 	}
@@ -156,7 +166,7 @@ func (r *jobResource) request(ctx context.Context, m *jobModel, ownID string, di
 	metadata := map[string]string{}
 	maps.Copy(metadata, r.Pool().DefaultMetadata())
 	maps.Copy(metadata, stringMap(ctx, m.Metadata, diags))
-	request := jobs.Request{Owner: r.Pool().Owner(), KeepFailed: m.keepFailed(), Metadata: metadata}
+	request := jobs.Request{Owner: r.Pool().Owner(), KeepFailed: m.keepFailed(), Metadata: metadata, TellAttempt: m.told(), CheckpointPath: m.CheckpointPath.ValueString()}
 	uri := ""
 	if m.localDir() {
 		tree, hash, err := r.scan(ctx, m, diags)
@@ -298,24 +308,39 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		return
 	}
 	engine := r.engine(cluster)
-	w := waiting{resource: r, engine: engine, model: &m, run: jobs.Run{ID: state.SubmissionID.ValueString(), Stamp: state.stamp(ctx), ClusterID: state.ClusterID.ValueString()}}
+	stamp := state.stamp(ctx)
+	w := retrying{
+		waiting: waiting{resource: r, engine: engine, model: &m, run: jobs.Run{ID: state.SubmissionID.ValueString(), Attempt: stamp.Attempt, Stamp: stamp, ClusterID: state.ClusterID.ValueString()}},
+		policy:  m.retry(ctx, &resp.Diagnostics),
+		request: func(diags *diag.Diagnostics) (jobs.Request, string, bool) {
+			return r.nextRequest(ctx, &m, &state, diags)
+		},
+		url: page(ctx, cluster),
+	}
+	if _, generated := state.base(ctx); !generated {
+		w.policy.MaxAttempts = 1 // somebody else's job, or an id of the user's own
+	}
 	failureMatters := state.IgnoreFailure.ValueBool() && !m.IgnoreFailure.ValueBool()
 	if !wasWaiting && m.goal() <= state.goal() && !failureMatters {
 		w.lookOnly = true // another address of the cluster: see that the job is there
+		w.policy.MaxAttempts = 1
 	}
-	if m.URL.IsUnknown() {
-		m.URL = state.URL
-		if api, err := cluster.Dashboard(ctx); err == nil {
-			m.URL = jobURL(api.URL(), state.SubmissionID.ValueString())
+	if planned.URL.IsUnknown() {
+		if url := w.url(state.SubmissionID.ValueString()); !url.IsNull() {
+			m.URL = url
 		}
 	}
 	limit, d := m.Timeouts.Update(ctx, 0)
 	resp.Diagnostics.Append(d...)
-	var out outcome
-	if state.terminal() { // no look can change what is over, and Ray may have forgotten it
-		out = w.over(ctx, state.job(ctx), &resp.Diagnostics)
-	} else {
-		out = w.wait(ctx, limit, &resp.Diagnostics)
+	first := func(ctx context.Context, diags *diag.Diagnostics) outcome {
+		if state.terminal() { // no look can change what is over, and Ray may have forgotten it
+			return w.over(ctx, state.job(ctx), diags)
+		}
+		return w.waiting.wait(ctx, limit, diags)
+	}
+	out := w.wait(ctx, limit, first, &resp.Diagnostics)
+	if resp.Identity != nil && !m.SubmissionID.Equal(state.SubmissionID) { // another attempt is the job now
+		resp.Diagnostics.Append(resp.Identity.Set(ctx, jobIdentity{m.SubmissionID, m.ClusterID})...)
 	}
 	switch out {
 	case keep:
@@ -333,6 +358,26 @@ func (m *jobModel) pinUnknown(o *jobModel) {
 	if m.Status.IsUnknown() {
 		m.Status, m.JobID, m.ErrorType, m.SubmittedAt = o.Status, o.JobID, o.ErrorType, o.SubmittedAt
 		m.EndedAt, m.DriverNodeID, m.DriverExitCode = o.EndedAt, o.DriverNodeID, o.DriverExitCode
+		m.Attempts = o.Attempts
+	}
+	if m.SubmissionID.IsUnknown() {
+		m.SubmissionID, m.Attempt = o.SubmissionID, o.Attempt
+		m.PackageURI, m.MetadataAll = o.PackageURI, o.MetadataAll
+	}
+	if m.URL.IsUnknown() {
+		m.URL = o.URL
+	}
+}
+
+// page makes the dashboard's page of a submission; null where the dashboard can't
+// be reached.
+func page(ctx context.Context, cluster *conn.Cluster) func(id string) types.String {
+	return func(id string) types.String {
+		api, err := cluster.Dashboard(ctx)
+		if err != nil {
+			return types.StringNull()
+		}
+		return jobURL(api.URL(), id)
 	}
 }
 
@@ -356,6 +401,13 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	summary := fmt.Sprintf("Job %s was not destroyed", m.label())
 	if !r.writable(summary, &resp.Diagnostics) {
 		return
+	}
+	if m.onDestroy() == destroyDelete {
+		for _, ref := range m.earlierRefs(ctx) {
+			if _, err := engine.End(ctx, ref, true, m.stopTimeout()); err != nil {
+				fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("An earlier attempt of job %s was not deleted", m.label()), err)
+			}
+		}
 	}
 	ending, err := engine.End(ctx, m.ref(ctx), m.onDestroy() == destroyDelete, m.stopTimeout())
 	var goesOn *jobs.StopTimeoutError

@@ -36,7 +36,7 @@ func (r *jobResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		"cluster":  fw.ClusterAttribute(),
 		"timeouts": fw.Timeouts(ctx, timeouts.Opts{Create: true, Update: true, CreateDescription: "How long an apply waits for the job, as in `\"90m\"`. When the time is up the job goes on and the error says how to take it back. No limit by default.", UpdateDescription: "How long an update waits for the job; see `create`."}),
 	}
-	for _, group := range []map[string]schema.Attribute{inputAttributes(), requirementAttributes(), behaviourAttributes(), computedAttributes()} {
+	for _, group := range []map[string]schema.Attribute{inputAttributes(), requirementAttributes(), behaviourAttributes(), retryAttributes(), computedAttributes()} {
 		maps.Copy(attributes, group)
 	}
 	resp.Schema = schema.Schema{
@@ -183,6 +183,7 @@ func computedAttributes() map[string]schema.Attribute {
 		"package_uri":      text("URI of the uploaded `working_dir`, Ray's own for the same tree."),
 		"working_dir_hash": text("Hash of the content of a local `working_dir`: paths, bytes and executable bits. A change replaces the job."),
 		"metadata_all":     schema.MapAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Metadata of the submission as sent: `metadata`, the provider's `default_metadata` and the provider's stamp."},
+		"attempts":         attemptsAttribute(),
 		"attempt":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of the run among those with the same inputs, from 1."},
 		"inputs_digest":    text("Digest of all inputs of the job, part of the stamp that marks it on the cluster."),
 		"owner":            text("The provider's `owner` at submission, part of the stamp."),

@@ -37,6 +37,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 			"Ray takes a submission id only once. As long as the record of the previous run is kept, a replacement of this job can't be submitted.")
 	}
 	validateEnv(ctx, &m, &resp.Diagnostics)
+	validateRetry(ctx, &m, &resp.Diagnostics)
 }
 
 func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
@@ -67,6 +68,7 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 		}
 	}
 	validateVars(fromJSON["env_vars"], at, diags)
+	validateReserved(envNames(fromJSON["env_vars"]), at, diags)
 	var typed map[string]any
 	if !m.RuntimeEnv.IsNull() && fullyKnown(ctx, m.RuntimeEnv) {
 		var env runtimeEnvModel
@@ -75,6 +77,7 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 			return
 		}
 		typed = env.toRay(ctx, diags)
+		validateReserved(envNames(typed["env_vars"]), path.Root("runtime_env").AtName("env_vars"), diags)
 	}
 	for key := range typed {
 		if _, twice := fromJSON[key]; twice {

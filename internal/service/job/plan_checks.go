@@ -150,6 +150,11 @@ func (r *jobResource) supports(ctx context.Context, cluster *conn.Cluster, plan 
 			return err
 		}
 	}
+	if plan.retries() && fullyKnown(ctx, plan.Retry) && len(plan.retry(ctx, new(diag.Diagnostics)).ExitCodes) == 0 {
+		if err := cluster.Require(ctx, "retry by error_types", ray.Version{2, 51, 0}); err != nil {
+			return err
+		}
+	}
 	if !plan.Memory.IsNull() {
 		return cluster.Require(ctx, "entrypoint_memory", ray.Version{2, 8, 0})
 	}
