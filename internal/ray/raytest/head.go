@@ -39,6 +39,9 @@ type HeadOptions struct {
 	Args []string
 	// NoDashboard leaves the dashboard out: only the GCS answers.
 	NoDashboard bool
+	// Redis makes the head keep what it knows in a Redis server, so that it is the
+	// same cluster after Restart (GCS fault tolerance).
+	Redis *Redis
 	// Cold returns as soon as the head node is alive, without the warm-up job. Its
 	// first submission then waits a second or two for the job agent.
 	Cold bool
@@ -90,6 +93,7 @@ type Node struct {
 	session int // the pid of `ray start`, which leads it
 	log     string
 	ports   *portBlock
+	before  string        // the id of the node that this one takes the place of, or ""
 	dead    chan struct{} // closed when `ray start --block` has ended
 }
 
@@ -124,27 +128,54 @@ func StartHead(ctx context.Context, opts HeadOptions) (*Head, error) {
 
 // start starts the head's own node and waits until it is of use.
 func (h *Head) start(ctx context.Context) error {
-	args := func(ports *portBlock) []string {
-		h.DashboardURL = "http://127.0.0.1:" + strconv.Itoa(ports.port(2))
-		h.ClientAddress = "127.0.0.1:" + strconv.Itoa(ports.port(3))
-		h.GCSAddress = "127.0.0.1:" + strconv.Itoa(ports.port(1))
-		return []string{
-			"--head",
-			"--port=" + strconv.Itoa(ports.port(1)),
-			"--ray-client-server-port=" + strconv.Itoa(ports.port(3)),
-			"--include-dashboard=" + strconv.FormatBool(!h.opts.NoDashboard),
-			"--dashboard-host=127.0.0.1",
-			"--dashboard-port=" + strconv.Itoa(ports.port(2)),
-		}
-	}
-	node, err := h.launch(ctx, "head", args, NodeOptions{
-		NumCPUs: cpus(h.opts.NumCPUs, 2), Resources: h.opts.Resources, Labels: h.opts.Labels, Env: h.opts.Env, Args: h.opts.Args,
-	})
+	node, err := h.launch(ctx, "head", h.args, h.nodeOptions())
 	h.self = node
 	if err != nil || h.opts.NoDashboard || h.opts.Cold {
 		return err
 	}
 	return node.waitFor(ctx, "a first job to run", h.warmUp)
+}
+
+// args are those of `ray start --head` on these ports.
+func (h *Head) args(ports *portBlock) []string {
+	h.DashboardURL = "http://127.0.0.1:" + strconv.Itoa(ports.port(2))
+	h.ClientAddress = "127.0.0.1:" + strconv.Itoa(ports.port(3))
+	h.GCSAddress = "127.0.0.1:" + strconv.Itoa(ports.port(1))
+	return []string{
+		"--head",
+		"--port=" + strconv.Itoa(ports.port(1)),
+		"--ray-client-server-port=" + strconv.Itoa(ports.port(3)),
+		"--include-dashboard=" + strconv.FormatBool(!h.opts.NoDashboard),
+		"--dashboard-host=127.0.0.1",
+		"--dashboard-port=" + strconv.Itoa(ports.port(2)),
+	}
+}
+
+func (h *Head) nodeOptions() NodeOptions {
+	o := NodeOptions{NumCPUs: cpus(h.opts.NumCPUs, 2), Resources: h.opts.Resources, Labels: h.opts.Labels, Env: h.opts.Env, Args: h.opts.Args}
+	if r := h.opts.Redis; r != nil {
+		o.Env = append(slices.Clone(o.Env), "RAY_REDIS_ADDRESS="+r.Address, "RAY_external_storage_namespace="+filepath.Base(h.TempDir))
+	}
+	return o
+}
+
+// Restart starts the head anew on its addresses after Kill, and returns when its
+// node is alive. With Redis it is the same cluster, and no job was asked about yet;
+// without it is another one, which knows nothing.
+func (h *Head) Restart(ctx context.Context) error {
+	before := h.self
+	n, err := h.startNode(before.ports, before.Name, h.args(before.ports), h.nodeOptions())
+	if err != nil {
+		return err
+	}
+	h.self, n.before = n, before.ID
+	if h.opts.NoDashboard {
+		return n.waitFor(ctx, "the GCS to listen", h.dialGCS)
+	}
+	if err := n.waitAlive(ctx); err != nil {
+		return fmt.Errorf("restart a Ray head: %w\n%s", err, h.Log())
+	}
+	return nil
 }
 
 // AddNode adds a worker node and returns when Ray counts it as alive.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
 
@@ -202,6 +203,44 @@ func TestRealHead_nodesJoinAndDie(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("killed: %s", waitState(t, head, one.ID, "DEAD"))
+}
+
+func TestRealHead_restart(t *testing.T) {
+	t.Parallel()
+	redis, err := raytest.StartRedis(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := redis.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	head := startHead(t, raytest.HeadOptions{Redis: redis})
+	before := clusterID(t, head)
+	submit(t, head, "sleep 1000; : "+head.TempDir)
+	if err := head.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := head.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := clusterID(t, head); after != before {
+		t.Errorf("with Redis the head came back as cluster %s, was %s", after, before)
+	}
+}
+
+func clusterID(t *testing.T, head *raytest.Head) string {
+	t.Helper()
+	client, err := dashboard.New(dashboard.Options{URL: head.DashboardURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := client.ClusterID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 func TestRealHead_twoHeadsLiveSideBySide(t *testing.T) {

@@ -63,7 +63,7 @@ func (n *Node) waitAlive(ctx context.Context) error {
 			return err
 		}
 		for _, row := range list.Data.Result.Result {
-			if row.Name == n.Name && row.State == "ALIVE" {
+			if row.Name == n.Name && row.State == "ALIVE" && row.ID != n.before {
 				n.ID = row.ID
 				return nil
 			}
