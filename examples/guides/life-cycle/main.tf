@@ -33,12 +33,15 @@ resource "ray_job" "probe" {
   ignore_failure = true
 }
 
-# A service: apply is green when it RUNs, and destroy stops it within 30 s.
+# A service: apply is green when it RUNs, and destroy stops it within 30 s. It is
+# run again where a plan finds that it failed or is gone, and not where somebody
+# stopped it.
 resource "ray_job" "worker" {
   depends_on   = [ray_job.migrate]
   name         = "worker"
   entrypoint   = "sleep infinity"
   wait_for     = "RUNNING"
+  rerun_on     = ["FAILED", "MISSING", "CLUSTER_REPLACED"] # the default with RUNNING
   stop_timeout = "30s"
 }
 

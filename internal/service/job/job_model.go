@@ -75,6 +75,7 @@ type jobModel struct {
 
 	Retry          types.Object `tfsdk:"retry"`
 	CheckpointPath types.String `tfsdk:"checkpoint_path"`
+	RerunOn        types.Set    `tfsdk:"rerun_on"`
 
 	JobID          types.String `tfsdk:"job_id"`
 	Status         types.String `tfsdk:"status"`

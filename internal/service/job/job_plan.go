@@ -118,6 +118,9 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s did not succeed and will run again", plan.label()),
 			fmt.Sprintf("The last apply found %s %s, as its error said. It is replaced, as a job that failed in its first apply would be. Set ignore_failure = true to keep it as it is.", state.SubmissionID.ValueString(), state.Status.ValueString()))
 	}
+	if len(replace) == 0 && r.planRerun(ctx, plan, state, req.Private, &resp.Diagnostics) {
+		replace = append(replace, path.Root("status"))
+	}
 	kind := claimUpdate
 	if len(replace) > 0 && r.newID(ctx, plan, config, state) {
 		kind = claimDestroy

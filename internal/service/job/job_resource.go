@@ -218,6 +218,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 		r.note(ctx, &m)
 	}
 	if m.terminal() {
+		r.observe(ctx, &m, resp.Private, &resp.Diagnostics)
 		return
 	}
 	cluster := r.readCluster(ctx, &m, &resp.Diagnostics)
@@ -241,12 +242,21 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 			return
 		}
 		r.readLost(ctx, engine, &m, &resp.Diagnostics)
-	case r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err) && !imported:
-		fw.AddWarning(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Job %s could not be refreshed and is kept as it was", m.label()), err)
-	default:
+	case imported:
 		fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Job %s could not be refreshed", m.label()), err)
+	default:
+		r.unreadable(&m, err, &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+// unreadable reports a cluster that could not be asked; the state stays as it is.
+func (r *jobResource) unreadable(m *jobModel, err error, diags *diag.Diagnostics) {
+	if r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err) {
+		fw.AddWarning(diags, path.Empty(), fmt.Sprintf("Job %s could not be refreshed and is kept as it was", m.label()), err)
+		return
+	}
+	fw.AddError(diags, path.Empty(), fmt.Sprintf("Job %s could not be refreshed", m.label()), err)
 }
 
 // readCluster is the cluster to refresh from. One that the configuration no longer
@@ -269,12 +279,19 @@ func (r *jobResource) readLost(ctx context.Context, engine *jobs.Engine, m *jobM
 	same, err := engine.SameCluster(ctx, m.ClusterID.ValueString())
 	switch {
 	case err != nil:
-		fw.AddError(diags, path.Empty(), fmt.Sprintf("Job %s could not be refreshed", m.label()), err)
-	case same:
-		m.Status = types.StringValue(statusMissing)
+		r.unreadable(m, err, diags)
 	default:
-		m.Status = types.StringValue(statusClusterReplaced)
+		m.Status = types.StringValue(lost(same))
 	}
+}
+
+// lost is the status of a job that is not there: on the same cluster its record
+// was deleted.
+func lost(same bool) string {
+	if same {
+		return statusMissing
+	}
+	return statusClusterReplaced
 }
 
 // Update changes what never replaces a job: nothing of it reaches Ray, but a wait

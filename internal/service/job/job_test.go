@@ -731,7 +731,7 @@ func TestFakeJob_aRayThatIsTooOld(t *testing.T) {
 // Ray 2.9 to 2.30 tells no cluster id over HTTP.
 func TestFakeJob_aRayWithoutAClusterID(t *testing.T) {
 	tf, fake := newTest(t, raytest.WithVersion("2.20.0"))
-	tf.Resource(addr, config{"name": "a", "entrypoint": forever, "wait_for": "RUNNING"})
+	tf.Resource(addr, config{"name": "a", "entrypoint": forever, "wait_for": "RUNNING", "rerun_on": []any{}})
 	tf.MustApply()
 	requireState(t, tf, "cluster_id", nil)
 	tf.MustPlanNothing()
@@ -904,6 +904,8 @@ func TestFakeJob_badInput(t *testing.T) {
 		"excludes alone":         {config{"excludes": []any{"x"}}, "excludes", "working_dir"},
 		"null in the command":    {config{"entrypoint": nil, "command": []any{"true", nil}}, "command", "null"},
 		"null in the excludes":   {config{"working_dir": ".", "excludes": []any{nil}}, "excludes", "null"},
+		"rerun with an own id":   {config{"submission_id": "x", "rerun_on": []any{"FAILED"}}, "rerun_on", "can't be combined"},
+		"rerun on what":          {config{"rerun_on": []any{"LOST"}}, "rerun_on[...]", "CLUSTER_REPLACED"},
 		"stop on interrupt":      {config{"on_interrupt": "stop"}, "on_interrupt", "leave"},
 	} {
 		tf.Resource(addr, with(ok, c.change))

@@ -15,6 +15,8 @@ const (
 	// keyFailed marks a job whose failure an update found; the next plan replaces
 	// it, as it would a tainted one.
 	keyFailed = "failed_wait"
+	// keyObserved holds an observation.
+	keyObserved = "observed"
 	// keyImported marks a job whose inputs Terraform does not know yet.
 	keyImported = "imported"
 )
