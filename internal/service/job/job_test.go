@@ -477,7 +477,7 @@ func TestFakeJob_lossIsToldApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tf, fake := newTest(t)
-			tf.Resource(addr, config{"name": "a", "entrypoint": forever, "wait_for": "RUNNING"})
+			tf.Resource(addr, config{"name": "a", "entrypoint": forever, "wait_for": "RUNNING", "rerun_on": []any{}})
 			tf.MustApply()
 			requireState(t, tf, "status", "RUNNING")
 			c.happens(fake, id(tf))
