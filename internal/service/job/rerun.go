@@ -24,7 +24,7 @@ func rerunAttributes() map[string]schema.Attribute {
 		"rerun_on": schema.SetAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "What a plan finds of the job and answers by running it again: `FAILED`, `STOPPED`, `SUCCEEDED` (every apply runs it again), " +
-				"`MISSING` (Ray has no record of it any more) and `CLUSTER_REPLACED` (another cluster is in the place of the one that took it), the last two also of a job that was over. " +
+				"`MISSING` (Ray has no record of it any more) and `CLUSTER_REPLACED` (another cluster is in the place of the one that took it), the last two, where set, also of a job that was over. " +
 				"The plan says why. None by default; `FAILED`, `MISSING` and `CLUSTER_REPLACED` where `wait_for` is `RUNNING`, since such a job should be running (without `FAILED` where `ignore_failure` is set). " +
 				"`[]` is none. Not with `submission_id`. Never replaces the job by itself.",
 			Validators: []validator.Set{setvalidator.ValueStringsAre(stringvalidator.OneOf(
@@ -63,9 +63,13 @@ type observation struct {
 	Status string `json:"status"`
 }
 
-// observe notes whether a job that is over is still there, where rerun_on asks.
+// observe notes whether a job that is over is still there, where rerun_on asks. The
+// default does not: a service that ended by itself is no longer expected to be there.
 func (r *jobResource) observe(ctx context.Context, m *jobModel, private privateWriter, diags *diag.Diagnostics) {
-	wanted := m.rerunOn(ctx)
+	var wanted []string
+	if !m.RerunOn.IsNull() {
+		wanted = m.rerunOn(ctx)
+	}
 	if !slices.Contains(wanted, statusMissing) && !slices.Contains(wanted, statusClusterReplaced) {
 		mark(ctx, private, keyObserved, false, diags)
 		return
