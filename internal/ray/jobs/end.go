@@ -78,10 +78,39 @@ func (e *Engine) End(ctx context.Context, ref Ref, remove bool, stopTimeout time
 	case ref.Stamp.Digest != "" && !Ours(job, ref.Stamp):
 		return NotOurs, nil
 	}
+	running := !job.Status.Terminal()
 	if job, err = e.stop(ctx, ref.ID, job, stopTimeout); err != nil || !remove || job.Status == "" {
 		return EndedNow, err
 	}
+	if running {
+		job.EndTime = time.Now() // by the clock that remove goes by
+	}
 	return EndedNow, e.remove(ctx, ref.ID, job)
+}
+
+// Stop stops a run, which must still be this cluster's and ours, and waits up to
+// timeout until it is over; it returns the job as it ended. Its errors are ErrReplaced,
+// a *StopTimeoutError, and those of the cluster, of which KindNotFound is a record that
+// is gone and KindCanceled the end of ctx after the stop was asked for.
+func (e *Engine) Stop(ctx context.Context, run Run, timeout time.Duration) (ray.Job, error) {
+	same, err := e.SameCluster(ctx, run.ClusterID)
+	if err != nil {
+		return ray.Job{}, err
+	}
+	if !same {
+		return ray.Job{}, ErrReplaced
+	}
+	job, err := e.Get(ctx, run.ID)
+	if err != nil {
+		return ray.Job{}, err
+	}
+	if run.Stamp.Digest != "" && !Ours(job, run.Stamp) {
+		return ray.Job{}, ErrReplaced
+	}
+	if job, err = e.stop(ctx, run.ID, job, timeout); err == nil && job.Status == "" {
+		err = &ray.Error{Kind: ray.KindNotFound, Op: "stop job " + run.ID, Address: e.o.Address, Message: "its record was deleted meanwhile"}
+	}
+	return job, err
 }
 
 // settled is how long after a job's end its record can be deleted for good; see
@@ -108,8 +137,8 @@ func (e *Engine) remove(ctx context.Context, id string, job ray.Job) error {
 
 // stop asks Ray to stop the job and waits until it is over. Ray's answer does not
 // say that the job has ended, and a request may be lost with a restarting agent,
-// so it is repeated every few seconds. It returns the job as it ended, by this
-// machine's clock; a zero Job is one whose record is gone.
+// so it is repeated every few seconds. It returns the job as it ended; a zero Job is
+// one whose record is gone.
 func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.Duration) (ray.Job, error) {
 	if job.Status.Terminal() {
 		return job, nil
@@ -137,7 +166,6 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 		case err != nil:
 			last = err
 		case now.Status.Terminal():
-			now.EndTime = time.Now()
 			return now, nil
 		default:
 			job = now

@@ -34,6 +34,8 @@ type Engine struct {
 	slots chan struct{}
 	// listing is held by the one caller that lists the cluster's jobs.
 	listing chan struct{}
+	// poll looks at the jobs that are waited for.
+	poll poller
 	// settled is the constant, but for tests.
 	settled time.Duration
 
@@ -49,7 +51,9 @@ func New(o Options) *Engine {
 	if o.MaxUnreachable <= 0 {
 		o.MaxUnreachable = 10 * time.Minute
 	}
-	return &Engine{o: o, slots: make(chan struct{}, 8), listing: make(chan struct{}, 1), settled: settled}
+	e := &Engine{o: o, slots: make(chan struct{}, 8), listing: make(chan struct{}, 1), settled: settled}
+	e.poll.engine = e
+	return e
 }
 
 // key is the cluster's name in the registry: its id, or its address where Ray is

@@ -61,6 +61,8 @@ type Run struct {
 	// Adopted is set where the job was there before; Job is then what was found.
 	Adopted bool
 	Job     ray.Job
+	// RunningSince is when an earlier wait saw the job RUNNING first; zero where none did.
+	RunningSince time.Time
 	// Earlier are attempts that ended before and still have a record, oldest first.
 	Earlier []ray.Job
 }

@@ -52,7 +52,23 @@ const (
 	// LostContact is a cluster that could not be asked for longer than
 	// MaxUnreachable, or refuses the credential; the job may go on.
 	LostContact
+	// NotStarted is a job that was PENDING for longer than Limits.Start, and Overrun one
+	// that was RUNNING for longer than Limits.Execution. It was stopped; where the error
+	// is not nil, that did not succeed, and it may go on.
+	NotStarted
+	Overrun
 )
+
+// Limits are the times that a wait gives a job; zero is no limit.
+type Limits struct {
+	// Start is how long it may be PENDING while it is waited for.
+	Start time.Duration
+	// Execution is how long it may be RUNNING, counted from Run.RunningSince or from
+	// when the wait sees it RUNNING first: Ray does not write that down.
+	Execution time.Duration
+	// Stop is how long a job over its limit is given to stop.
+	Stop time.Duration
+}
 
 // ErrDeadline is the cause to end a Wait's context with when its time is up.
 var ErrDeadline = errors.New("the time to wait is up")
@@ -64,45 +80,134 @@ type Progress func(job ray.Job, elapsed time.Duration, err error)
 // Wait looks at the run until it reaches goal, is over or lost. The job is the
 // last one seen; err says why for LostContact.
 func (e *Engine) Wait(ctx context.Context, run Run, goal Goal, progress Progress) (ray.Job, Verdict, error) {
-	start := time.Now()
-	last := run.Job
-	var lostSince time.Time
-	for {
-		job, err := e.Get(ctx, run.ID)
-		if err == nil {
-			last, lostSince = job, time.Time{}
-			if run.Stamp.Digest != "" && !Ours(job, run.Stamp) {
-				return last, Replaced, nil
-			}
-			if goal.Reached(job.Status) {
-				return last, Reached, nil
-			}
-			if job.Status.Terminal() {
-				return last, Ended, nil
-			}
+	return e.WaitWithin(ctx, run, goal, Limits{}, progress)
+}
+
+// WaitWithin is Wait for a job that is stopped when it takes longer than the limits.
+func (e *Engine) WaitWithin(ctx context.Context, run Run, goal Goal, limits Limits, progress Progress) (ray.Job, Verdict, error) {
+	w := wait{engine: e, run: run, goal: goal, limits: limits, start: time.Now(), last: run.Job, running: run.RunningSince}
+	looks := make(chan sight, 1)
+	job, err := e.Get(ctx, run.ID)
+	next := sight{job, err, true}
+	stop := func() {}
+	defer func() { stop() }()
+	for first := true; ; first = false {
+		v, done, err := w.look(ctx, next, progress)
+		if done {
+			return w.last, v, err
 		}
-		if progress != nil && ctx.Err() == nil {
-			progress(last, time.Since(start), err)
+		if first {
+			stop = e.poll.watch(ctx, run.ID, func(s sight) {
+				select {
+				case <-looks: // an older look that nobody took
+				default:
+				}
+				looks <- s // which has room: nobody else sends
+			})
 		}
-		if v, done := e.lost(ctx, run, err, &lostSince); done {
-			return last, v, err
-		}
-		if !sleep(ctx, interval(time.Since(start))) {
-			return last, stopped(ctx), nil
+		select {
+		case next = <-looks:
+		case <-ctx.Done():
+			return w.last, stopped(ctx), nil
 		}
 	}
 }
 
-// lost decides what a failed look means; done is false where the wait goes on.
-func (e *Engine) lost(ctx context.Context, run Run, err error, since *time.Time) (v Verdict, done bool) {
+// wait is one wait for one run.
+type wait struct {
+	engine *Engine
+	run    Run
+	goal   Goal
+	limits Limits
+	start  time.Time
+	last   ray.Job
+	// running is when the job was seen RUNNING first, lost since when it can't be seen.
+	running, lost time.Time
+}
+
+// look takes in one look; done is false where the wait goes on.
+func (w *wait) look(ctx context.Context, s sight, progress Progress) (v Verdict, done bool, err error) {
+	job, err := s.job, s.err
+	if !s.sure && (err == nil && w.decides(job) || ray.IsKind(err, ray.KindNotFound)) {
+		job, err = w.engine.Get(ctx, w.run.ID)
+	}
+	if err == nil {
+		w.last, w.lost = job, time.Time{}
+		if w.running.IsZero() && job.Status == ray.JobRunning {
+			w.running = time.Now()
+		}
+		if v, done := w.verdict(job); done {
+			return v, true, nil
+		}
+	}
+	if progress != nil && ctx.Err() == nil {
+		progress(w.last, time.Since(w.start), err)
+	}
+	if v, done := w.unseen(ctx, err); done {
+		return v, true, err
+	}
+	if v, over := w.overLimit(); over && err == nil {
+		v, err = w.stop(ctx, v)
+		return v, true, err
+	}
+	return 0, false, nil
+}
+
+// decides reports whether a job's row is a verdict, which rests on the Jobs API alone: a
+// record of the GCS may be stale, and one that says FAILED may be wrong.
+func (w *wait) decides(job ray.Job) bool {
+	_, done := w.verdict(job)
+	return done
+}
+
+func (w *wait) verdict(job ray.Job) (v Verdict, done bool) {
+	switch {
+	case w.run.Stamp.Digest != "" && !Ours(job, w.run.Stamp):
+		return Replaced, true
+	case w.goal.Reached(job.Status):
+		return Reached, true
+	}
+	return Ended, job.Status.Terminal()
+}
+
+func (w *wait) overLimit() (v Verdict, over bool) {
+	switch w.last.Status {
+	case ray.JobPending:
+		return NotStarted, w.limits.Start > 0 && time.Since(w.start) >= w.limits.Start
+	case ray.JobRunning:
+		return Overrun, w.limits.Execution > 0 && time.Since(w.running) >= w.limits.Execution
+	}
+	return 0, false
+}
+
+// stop ends a job that is over its limit.
+func (w *wait) stop(ctx context.Context, v Verdict) (Verdict, error) {
+	job, err := w.engine.Stop(ctx, w.run, w.limits.Stop)
+	switch {
+	case errors.Is(err, ErrReplaced):
+		return Replaced, nil
+	case ray.IsKind(err, ray.KindNotFound):
+		return Missing, nil
+	case err != nil:
+		return v, err
+	}
+	w.last = job
+	if w.goal.Reached(job.Status) { // it was faster
+		return Reached, nil
+	}
+	return v, nil
+}
+
+// unseen decides what a failed look means; done is false where the wait goes on.
+func (w *wait) unseen(ctx context.Context, err error) (v Verdict, done bool) {
 	switch {
 	case err == nil:
 		return 0, false
 	case ctx.Err() != nil:
 		return stopped(ctx), true
 	case ray.IsKind(err, ray.KindNotFound):
-		if id, idErr := e.clusterID(ctx); idErr == nil {
-			if id != "" && run.ClusterID != "" && id != run.ClusterID {
+		if id, idErr := w.engine.clusterID(ctx); idErr == nil {
+			if id != "" && w.run.ClusterID != "" && id != w.run.ClusterID {
 				return Replaced, true
 			}
 			return Missing, true
@@ -110,10 +215,10 @@ func (e *Engine) lost(ctx context.Context, run Run, err error, since *time.Time)
 	case ray.IsKind(err, ray.KindUnauthenticated, ray.KindForbidden):
 		return LostContact, true
 	}
-	if since.IsZero() {
-		*since = time.Now()
+	if w.lost.IsZero() {
+		w.lost = time.Now()
 	}
-	return LostContact, time.Since(*since) > e.o.MaxUnreachable
+	return LostContact, time.Since(w.lost) > w.engine.o.MaxUnreachable
 }
 
 func stopped(ctx context.Context) Verdict {
@@ -121,10 +226,4 @@ func stopped(ctx context.Context) Verdict {
 		return Deadline
 	}
 	return Interrupted
-}
-
-// interval is the pause between two looks: a tenth of the time waited, so that a
-// short job's end is seen within 0.1 s and a long one's within a second.
-func interval(waited time.Duration) time.Duration {
-	return min(max(waited/10, 100*time.Millisecond), time.Second)
 }
