@@ -38,8 +38,7 @@ func (r *jobResource) ImportState(ctx context.Context, req resource.ImportStateR
 		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("cluster"), cluster)...)
 	}
 	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("submission_id"), id)...)
-	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
-	mark(ctx, resp.Private, keyImported, true, &resp.Diagnostics)
+	takeOver(ctx, resp.Private, &resp.Diagnostics)
 }
 
 // readImported takes over what Ray knows of a job. Ray does not return an

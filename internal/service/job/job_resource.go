@@ -26,6 +26,7 @@ var (
 	_ resource.ResourceWithModifyPlan     = (*jobResource)(nil)
 	_ resource.ResourceWithIdentity       = (*jobResource)(nil)
 	_ resource.ResourceWithImportState    = (*jobResource)(nil)
+	_ resource.ResourceWithMoveState      = (*jobResource)(nil)
 )
 
 type jobResource struct{ fw.Resource }
@@ -237,7 +238,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 		m.fromJob(ctx, job, &resp.Diagnostics)
 	case err == nil || ray.IsKind(err, ray.KindNotFound):
 		if imported {
-			resp.Diagnostics.AddError(fmt.Sprintf("There is no job %s to import", m.label()),
+			resp.Diagnostics.AddError(fmt.Sprintf("There is no job %s to take over", m.label()),
 				fmt.Sprintf("The cluster at %s has no submission of that id. Jobs are imported by submission id, which `ray job list` shows; drivers that were not submitted can't be.", cluster.Address()))
 			return
 		}

@@ -837,7 +837,7 @@ func TestFakeJob_importsWithAndWithoutAStamp(t *testing.T) {
 	requireRuns(t, fake, "echo theirs", 1)
 
 	tf.Forget(addr)
-	requireSaid(t, tf.Import(addr, "nobody"), `There is no job "nobody" to import`)
+	requireSaid(t, tf.Import(addr, "nobody"), `There is no job "nobody" to take over`)
 	requireSaid(t, tf.Import(addr, "a/b"), "Not a submission id")
 }
 
