@@ -1,5 +1,5 @@
-// Package job is ray_job: one submission to Ray's Jobs API as a Terraform
-// resource.
+// Package job is ray_job, one submission to Ray's Jobs API as a Terraform resource,
+// and ray_job_wait, a gate on many of them.
 //
 // The engine that submits exactly once is package ray/jobs; here is what Terraform
 // sees of it. What is worth knowing before changing anything:
@@ -16,6 +16,10 @@
 //     "waiting"; the next plan shows an in-place update that waits on. A verdict
 //     that such an update finds sets the marker "failed_wait", which plans the
 //     replacement that a taint would.
+//   - A retry is another submission within one apply (retry.go), so where an update
+//     waits on with retry set, even submission_id is planned unknown.
+//   - A gate owns nothing on the cluster. One that was not passed comes back as an
+//     error without state, and is planned again.
 //   - All that Delete needs stands in state attributes: the Delete of a tainted
 //     object gets no private data.
 package job

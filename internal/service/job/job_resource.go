@@ -74,21 +74,8 @@ func (r *jobResource) knownCluster(ctx context.Context, m *jobModel, diags *diag
 	return cluster
 }
 
-type engineKey struct{}
-
 // engine is the cluster's, shared by all jobs of this process.
-func (r *jobResource) engine(cluster *conn.Cluster) *jobs.Engine {
-	engine, _ := cluster.Value(engineKey{}, func() any {
-		return jobs.New(jobs.Options{
-			Address:        cluster.Address(),
-			Dashboard:      cluster.Dashboard,
-			GCS:            cluster.GCS,
-			Registry:       r.Pool().Registry(),
-			MaxUnreachable: r.Pool().MaxUnreachable(),
-		})
-	}).(*jobs.Engine) // the key is of a type of this package's own
-	return engine
-}
+func (r *jobResource) engine(cluster *conn.Cluster) *jobs.Engine { return engineOf(r.Pool(), cluster) }
 
 // writable refuses every change where the provider is read-only.
 func (r *jobResource) writable(summary string, diags *diag.Diagnostics) bool {
@@ -128,6 +115,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s was taken over", m.label()),
 			fmt.Sprintf("Submission %s with the same owner, name and inputs was there, %s; nothing was submitted.", run.ID, run.Job.Status)+ownerAdvice(r.Pool()))
 	}
+	secretsOf(cluster).note(run.ID, m.secrets(ctx))
 	m.fromRun(ctx, run, request.Metadata, uri, &resp.Diagnostics)
 	m.URL = page(ctx, cluster)(run.ID)
 	earlier := make([]attemptModel, 0, len(run.Earlier))

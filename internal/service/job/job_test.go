@@ -232,13 +232,13 @@ func TestFakeJob_interruptWaitsOn(t *testing.T) {
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-deadline:
-			t.Fatal("waited 10s for nothing")
+			t.Fatal("waited a minute for nothing")
 		case <-tick.C:
 		}
 	}
@@ -574,6 +574,8 @@ func TestFakeJob_whatNeverReplaces(t *testing.T) {
 			t.Errorf("%s: asked the cluster: %v", name, n)
 		}
 		tf.MustPlanNothing()
+		tf.Resource(addr, base)
+		tf.MustApply()
 	}
 	if got := len(fake.Jobs()); got != 1 {
 		t.Errorf("%d jobs, want 1", got)

@@ -8,5 +8,5 @@ import (
 
 // Service is what this package offers to the provider.
 var Service = fw.Service{
-	Resources: []func() resource.Resource{newJobResource},
+	Resources: []func() resource.Resource{newJobResource, newWaitResource},
 }
