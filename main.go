@@ -53,17 +53,18 @@ func main() {
 // Terraforms that attach to it, so only the others end with their parent.
 func serve(ctx context.Context, debug bool) error {
 	framework := providerserver.NewProtocol6(provider.New(version)())()
-	if debug {
-		return tf6server.Serve(address, func() tfprotov6.ProviderServer { return framework }, tf6server.WithManagedDebug())
-	}
 	server, ok := process.Wrap(framework)
 	if !ok {
 		return fmt.Errorf("the framework's provider server %T lacks an interface", framework)
+	}
+	serve := func() tfprotov6.ProviderServer { return server }
+	if debug {
+		return tf6server.Serve(address, serve, tf6server.WithManagedDebug())
 	}
 	go func() {
 		<-process.Orphaned(ctx, parentInterval)
 		server.Finish(ctx, orphanGrace)
 		os.Exit(1)
 	}()
-	return tf6server.Serve(address, func() tfprotov6.ProviderServer { return server })
+	return tf6server.Serve(address, serve)
 }

@@ -129,6 +129,22 @@ func (durationValidator) ValidateString(_ context.Context, req validator.StringR
 	}
 }
 
+// PositiveDuration refuses a duration of zero; DurationType refuses all else.
+type PositiveDuration struct{}
+
+// Description says what is valid.
+func (PositiveDuration) Description(context.Context) string { return "must be longer than nothing" }
+
+// MarkdownDescription says what is valid.
+func (v PositiveDuration) MarkdownDescription(c context.Context) string { return v.Description(c) }
+
+// ValidateString refuses zero.
+func (PositiveDuration) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if d, err := time.ParseDuration(req.ConfigValue.ValueString()); err == nil && d == 0 {
+		resp.Diagnostics.AddAttributeError(req.Path, "This duration is nothing", "Write a duration longer than zero, such as \"30s\", or leave it out for the default.")
+	}
+}
+
 // Timeouts is the timeouts argument with the operations of opts, to be read into
 // a timeouts.Value. Unlike timeouts.Attributes it refuses negative durations and
 // has a description for the object itself.

@@ -4,10 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime"
-	"sync"
 	"time"
-
-	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 )
 
 // Orphaned returns a channel that is closed when the process's parent has died.
@@ -57,53 +54,4 @@ func exited(pid int) <-chan struct{} {
 		}
 	}()
 	return ended
-}
-
-// fullServer is every interface that tf6server looks for in a provider server.
-type fullServer interface {
-	tfprotov6.ProviderServer
-	tfprotov6.ListResourceServer
-	tfprotov6.ActionServer
-	tfprotov6.StateStoreServer
-}
-
-// Server passes everything on to a provider server and knows which changes are
-// under way, so that the process can end between them.
-type Server struct {
-	fullServer
-
-	changes sync.WaitGroup
-}
-
-// Wrap returns s as a Server; ok is false where s lacks one of the interfaces
-// that the wrapper would hide.
-func Wrap(s tfprotov6.ProviderServer) (wrapped *Server, ok bool) {
-	full, ok := s.(fullServer)
-	return &Server{fullServer: full}, ok
-}
-
-// ApplyResourceChange counts the change as under way.
-func (s *Server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
-	s.changes.Add(1)
-	defer s.changes.Done()
-	return s.fullServer.ApplyResourceChange(ctx, req)
-}
-
-// Finish cancels all calls and waits until the changes have ended, at most for
-// grace. A change that is in the middle of a request to Ray finishes it, so that
-// nothing is cut off half-way; one that waits for a job stops waiting.
-func (s *Server) Finish(ctx context.Context, grace time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, grace)
-	defer cancel()
-	// The framework's answer to StopProvider holds nothing.
-	_, _ = s.StopProvider(ctx, &tfprotov6.StopProviderRequest{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.changes.Wait()
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/fw"
 )
 
 func TestQuiet_onlyWhereNobodyAsksForLogs(t *testing.T) {
@@ -104,7 +106,7 @@ func TestFinish_waitsForTheChangeUnderWay(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				slow := &slowServer{stopped: make(chan struct{}), finish: make(chan struct{})}
-				s := &Server{fullServer: slow}
+				s := &Server{fullServer: slow, asked: make(chan struct{})}
 				if c.change > 0 {
 					go func() { _, _ = s.ApplyResourceChange(t.Context(), nil) }()
 					synctest.Wait()
@@ -118,6 +120,57 @@ func TestFinish_waitsForTheChangeUnderWay(t *testing.T) {
 				<-slow.stopped
 				time.Sleep(c.change) // until the change has ended too
 				synctest.Wait()
+			})
+		})
+	}
+}
+
+// askedServer answers each change with whether the CLI asked to stop it.
+type askedServer struct {
+	fullServer
+	begun chan struct{}
+	asked chan bool
+}
+
+func (s *askedServer) StopProvider(context.Context, *tfprotov6.StopProviderRequest) (*tfprotov6.StopProviderResponse, error) {
+	return &tfprotov6.StopProviderResponse{}, nil
+}
+
+func (s *askedServer) ApplyResourceChange(ctx context.Context, _ *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
+	s.begun <- struct{}{}
+	<-ctx.Done()
+	s.asked <- fw.StopAsked(ctx)
+	return &tfprotov6.ApplyResourceChangeResponse{}, nil
+}
+
+func TestServer_knowsWhetherTheCLIAsked(t *testing.T) {
+	t.Parallel()
+	ask := func(s *Server) { _, _ = s.StopProvider(context.Background(), &tfprotov6.StopProviderRequest{}) }
+	for name, c := range map[string]struct {
+		before, during func(s *Server, cancel func())
+		want           bool
+	}{
+		"asked, then cancelled":       {nil, func(s *Server, cancel func()) { ask(s); cancel() }, true},
+		"cancelled, then asked":       {nil, func(s *Server, cancel func()) { cancel(); time.Sleep(50 * time.Millisecond); ask(s) }, true},
+		"connection broken":           {nil, func(_ *Server, cancel func()) { cancel() }, false},
+		"orphaned":                    {nil, func(s *Server, cancel func()) { cancel(); s.Finish(context.Background(), time.Second) }, false},
+		"another CLI asked, debugged": {func(s *Server, _ func()) { ask(s) }, func(_ *Server, cancel func()) { cancel() }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				inner := &askedServer{begun: make(chan struct{}), asked: make(chan bool, 1)}
+				s := &Server{fullServer: inner, asked: make(chan struct{})}
+				ctx, cancel := context.WithCancel(t.Context())
+				if c.before != nil {
+					c.before(s, cancel)
+				}
+				go func() { _, _ = s.ApplyResourceChange(ctx, nil) }()
+				<-inner.begun
+				c.during(s, cancel)
+				if got := <-inner.asked; got != c.want {
+					t.Errorf("asked is %t, want %t", got, c.want)
+				}
 			})
 		})
 	}

@@ -136,7 +136,7 @@ func requestAttributes() map[string]schema.Attribute {
 		"request_timeout": schema.StringAttribute{
 			Optional: true, CustomType: fw.DurationType{},
 			MarkdownDescription: "How long a request may make no progress, as in `\"30s\"`. An upload that goes on is not cut off. Default: `30s`.",
-			Validators:          []validator.String{positiveDuration{}},
+			Validators:          []validator.String{fw.PositiveDuration{}},
 		},
 		"request_retry": schema.SingleNestedAttribute{
 			Optional:            true,
@@ -160,7 +160,7 @@ func requestAttributes() map[string]schema.Attribute {
 		"max_unreachable": schema.StringAttribute{
 			Optional: true, CustomType: fw.DurationType{},
 			MarkdownDescription: "How long a wait for a job or a cluster survives losing the cluster, as in `\"10m\"`. Default: `10m`.",
-			Validators:          []validator.String{positiveDuration{}},
+			Validators:          []validator.String{fw.PositiveDuration{}},
 		},
 	}
 }

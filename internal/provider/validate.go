@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
@@ -31,17 +30,5 @@ func (headerName) ValidateString(_ context.Context, req validator.StringRequest,
 		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) }) {
 			resp.Diagnostics.AddAttributeError(req.Path, "This is not the name of a header", fmt.Sprintf("%q is not one.", name))
 		}
-	}
-}
-
-// positiveDuration refuses zero; the type refuses all else.
-type positiveDuration struct{}
-
-func (positiveDuration) Description(context.Context) string             { return "must be longer than nothing" }
-func (v positiveDuration) MarkdownDescription(c context.Context) string { return v.Description(c) }
-
-func (positiveDuration) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
-	if d, err := time.ParseDuration(req.ConfigValue.ValueString()); err == nil && d == 0 {
-		resp.Diagnostics.AddAttributeError(req.Path, "This duration is nothing", "Write a duration longer than zero, such as \"30s\", or leave it out for the default.")
 	}
 }

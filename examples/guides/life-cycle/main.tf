@@ -22,7 +22,9 @@ resource "ray_job" "migrate" {
   entrypoint = "echo migrated"
   triggers   = { release = var.release }
 
-  timeouts = { create = "1h" }
+  start_timeout     = "10m"  # else it is stopped, and the error says what it waited for
+  execution_timeout = "1h"   # else it is stopped
+  on_interrupt      = "stop" # so does Ctrl-C
 }
 
 # A job whose failure is an answer, not an error: what depends on it looks at

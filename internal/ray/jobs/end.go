@@ -152,12 +152,16 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 	for {
 		if time.Since(asked) > 5*time.Second {
 			asked = time.Now()
-			if _, last = api.Stop(ctx, id); ray.IsKind(last, ray.KindNotFound) {
+			// An agent that hangs must not hold this up for longer than it may take.
+			request, cancel := context.WithTimeout(ctx, max(timeout-time.Since(start), time.Second))
+			_, last = api.Stop(request, id)
+			cancel()
+			if ray.IsKind(last, ray.KindNotFound) {
 				return ray.Job{}, nil
 			}
 		}
 		if !sleep(ctx, interval(time.Since(start))) {
-			return job, e.canceled(ctx, "wait for job "+id+" to stop")
+			return job, &ray.Error{Kind: ray.KindCanceled, Op: "wait for job " + id + " to stop", Address: e.o.Address, Message: "the wait was given up after the job was asked to stop", Err: context.Cause(ctx)}
 		}
 		now, err := e.Get(ctx, id)
 		switch {

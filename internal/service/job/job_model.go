@@ -69,9 +69,13 @@ type jobModel struct {
 	WaitFor       types.String `tfsdk:"wait_for"`
 	IgnoreFailure types.Bool   `tfsdk:"ignore_failure"`
 	StopTimeout   fw.Duration  `tfsdk:"stop_timeout"`
-	OnDestroy     types.String `tfsdk:"on_destroy"`
-	OnInterrupt   types.String `tfsdk:"on_interrupt"`
-	LogLines      types.Int64  `tfsdk:"log_lines"`
+
+	StartTimeout     fw.Duration `tfsdk:"start_timeout"`
+	ExecutionTimeout fw.Duration `tfsdk:"execution_timeout"`
+
+	OnDestroy   types.String `tfsdk:"on_destroy"`
+	OnInterrupt types.String `tfsdk:"on_interrupt"`
+	LogLines    types.Int64  `tfsdk:"log_lines"`
 
 	Retry          types.Object `tfsdk:"retry"`
 	CheckpointPath types.String `tfsdk:"checkpoint_path"`

@@ -138,7 +138,10 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	m.settle()
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
-	mark(ctx, resp.Private, keyWaiting, outcome == waitOn, &resp.Diagnostics)
+	mark(ctx, resp.Private, keyWaiting, false, &resp.Diagnostics)
+	if outcome == waitOn {
+		w.markWaiting(ctx, resp.Private, &resp.Diagnostics)
+	}
 	identify(ctx, resp.Identity, &m, &resp.Diagnostics)
 }
 
@@ -323,6 +326,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		},
 		url: page(ctx, cluster),
 	}
+	w.run.RunningSince = runningSince(ctx, req.Private, &resp.Diagnostics)
 	if _, generated := state.base(ctx); !generated {
 		w.policy.MaxAttempts = 1 // somebody else's job, or an id of the user's own
 	}
@@ -355,7 +359,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		mark(ctx, resp.Private, keyWaiting, false, &resp.Diagnostics)
 		mark(ctx, resp.Private, keyFailed, true, &resp.Diagnostics)
 	case waitOn, forget:
-		mark(ctx, resp.Private, keyWaiting, true, &resp.Diagnostics)
+		w.markWaiting(ctx, resp.Private, &resp.Diagnostics)
 	}
 }
 

@@ -36,7 +36,7 @@ func (r *jobResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		"cluster":  fw.ClusterAttribute(),
 		"timeouts": fw.Timeouts(ctx, timeouts.Opts{Create: true, Update: true, CreateDescription: "How long an apply waits for the job, as in `\"90m\"`. When the time is up the job goes on and the error says how to take it back. No limit by default.", UpdateDescription: "How long an update waits for the job; see `create`."}),
 	}
-	for _, group := range []map[string]schema.Attribute{inputAttributes(), requirementAttributes(), behaviourAttributes(), retryAttributes(), rerunAttributes(), computedAttributes()} {
+	for _, group := range []map[string]schema.Attribute{inputAttributes(), requirementAttributes(), behaviourAttributes(), limitAttributes(), retryAttributes(), rerunAttributes(), computedAttributes()} {
 		maps.Copy(attributes, group)
 	}
 	resp.Schema = schema.Schema{
@@ -143,20 +143,11 @@ func behaviourAttributes() map[string]schema.Attribute {
 			Optional:            true,
 			MarkdownDescription: "Makes a job that FAILED or was STOPPED a success of the apply, with the outcome in `status`. Default `false`. Never replaces the job.",
 		},
-		"stop_timeout": schema.StringAttribute{
-			Optional: true, CustomType: fw.DurationType{},
-			MarkdownDescription: "How long a destroy waits for the job to stop, as in `\"30s\"`. Default `1m`. Never replaces the job.",
-		},
 		"on_destroy": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "What a destroy does: `delete` (default) stops the job and deletes its record, so that the same inputs run again later; " +
 				"`stop` stops it and keeps the record; `abandon` leaves it as it is. Where the record stays, a later apply of the same inputs takes a SUCCEEDED run over instead of running it again. Never replaces the job.",
 			Validators: []validator.String{stringvalidator.OneOf(destroyDelete, destroyStop, destroyAbandon)},
-		},
-		"on_interrupt": schema.StringAttribute{
-			Optional:            true,
-			MarkdownDescription: "What an interrupted apply (Ctrl-C) does to the job: `leave` (default) leaves it running; the next plan shows an update that waits on. Never replaces the job.",
-			Validators:          []validator.String{stringvalidator.OneOf("leave")},
 		},
 		"log_lines": schema.Int64Attribute{
 			Optional:            true,

@@ -908,7 +908,12 @@ func TestFakeJob_badInput(t *testing.T) {
 		"null in the excludes":   {config{"working_dir": ".", "excludes": []any{nil}}, "excludes", "null"},
 		"rerun with an own id":   {config{"submission_id": "x", "rerun_on": []any{"FAILED"}}, "rerun_on", "can't be combined"},
 		"rerun on what":          {config{"rerun_on": []any{"LOST"}}, "rerun_on[...]", "CLUSTER_REPLACED"},
-		"stop on interrupt":      {config{"on_interrupt": "stop"}, "on_interrupt", "leave"},
+		"interrupt and do what":  {config{"on_interrupt": "kill"}, "on_interrupt", "leave"},
+		"start limit, no wait":   {config{"start_timeout": "1m", "wait_for": "SUBMITTED"}, "start_timeout", "needs a wait"},
+		"time limit, no wait":    {config{"execution_timeout": "1m", "wait_for": "submitted"}, "execution_timeout", "needs wait_for"},
+		"time limit, half wait":  {config{"execution_timeout": "1m", "wait_for": "RUNNING"}, "execution_timeout", "needs wait_for"},
+		"no time at all":         {config{"execution_timeout": "0s"}, "execution_timeout", "nothing"},
+		"start without unit":     {config{"start_timeout": "5"}, "start_timeout", "not a number with a unit"},
 	} {
 		tf.Resource(addr, with(ok, c.change))
 		errs := tf.Validate().Errors()

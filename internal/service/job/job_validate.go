@@ -38,6 +38,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 	}
 	validateEnv(ctx, &m, &resp.Diagnostics)
 	validateRetry(ctx, &m, &resp.Diagnostics)
+	validateLimits(&m, &resp.Diagnostics)
 	validateRerun(&m, &resp.Diagnostics)
 }
 

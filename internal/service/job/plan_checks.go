@@ -164,6 +164,15 @@ func (r *jobResource) supports(ctx context.Context, cluster *conn.Cluster, plan 
 // checkCapacity warns where no node of today could ever hold the entrypoint; an
 // autoscaler may still bring one.
 func (r *jobResource) checkCapacity(ctx context.Context, cluster *conn.Cluster, plan *jobModel, in jobs.Inputs, diags *diag.Diagnostics) {
+	if short := shortage(ctx, cluster, in); short != "" {
+		diags.AddWarning(fmt.Sprintf("No node can hold the entrypoint of job %s now", plan.label()),
+			fmt.Sprintf("It %s\nUnless the cluster grows, the job stays PENDING until Ray gives it up after 15 minutes.", short))
+	}
+}
+
+// shortage says what the entrypoint asks for and what the nodes have, where no node
+// has enough; else, and where the cluster can't be asked, it is empty.
+func shortage(ctx context.Context, cluster *conn.Cluster, in jobs.Inputs) string {
 	wants := ray.Resources{}
 	wants.Add(in.Resources)
 	if in.NumCPUs != nil {
@@ -176,11 +185,11 @@ func (r *jobResource) checkCapacity(ctx context.Context, cluster *conn.Cluster, 
 		wants["memory"] = float64(*in.MemoryBytes)
 	}
 	if len(wants) == 0 {
-		return
+		return ""
 	}
 	nodes, _, err := cluster.Nodes(ctx)
 	if err != nil {
-		return // the look-up of the job said what there is to say
+		return "" // the look-up of the job said what there is to say
 	}
 	var lines []string
 	for _, node := range nodes {
@@ -188,12 +197,11 @@ func (r *jobResource) checkCapacity(ctx context.Context, cluster *conn.Cluster, 
 			continue
 		}
 		if fits(wants, node.Total) {
-			return
+			return ""
 		}
 		lines = append(lines, fmt.Sprintf("%s: %s", shortID(node.NodeID), amounts(node.Total, wants.Names())))
 	}
-	diags.AddWarning(fmt.Sprintf("No node can hold the entrypoint of job %s now", plan.label()),
-		fmt.Sprintf("It asks for %s; the nodes have\n  %s\nUnless the cluster grows, the job stays PENDING until Ray gives it up after 15 minutes.", amounts(wants, wants.Names()), strings.Join(lines, "\n  ")))
+	return fmt.Sprintf("asks for %s; the nodes have\n  %s", amounts(wants, wants.Names()), strings.Join(lines, "\n  "))
 }
 
 func fits(wants, has ray.Resources) bool {

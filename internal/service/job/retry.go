@@ -184,7 +184,7 @@ func (w *retrying) wait(ctx context.Context, limit time.Duration, first func(con
 	out := first(ctx, &said)
 	for n := 1; ; n++ {
 		job := w.model.job(ctx)
-		if out != keep && out != failed || !w.policy.Wants(job) || w.model.goal().Reached(job.Status) || n >= w.policy.MaxAttempts {
+		if out != keep && out != failed || w.final || !w.policy.Wants(job) || w.model.goal().Reached(job.Status) || n >= w.policy.MaxAttempts {
 			w.tell(ctx, n, said, diags)
 			if out == keep && n > 1 {
 				diags.AddWarning(fmt.Sprintf("Job %s ran %d times", w.model.label(), n), w.model.attemptList(ctx))

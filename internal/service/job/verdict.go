@@ -43,6 +43,10 @@ type waiting struct {
 	create bool
 	// lookOnly takes the job as it is found.
 	lookOnly bool
+	// final is set where the job was stopped from here: it is not run again by this apply.
+	final bool
+	// pendingMessage is what Ray said last while the job was PENDING.
+	pendingMessage string
 }
 
 func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Diagnostics) outcome {
@@ -56,7 +60,7 @@ func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Dia
 		waitCtx, cancel = context.WithTimeoutCause(ctx, limit, jobs.ErrDeadline)
 		defer cancel()
 	}
-	job, verdict, err := w.engine.Wait(waitCtx, w.run, goal, w.progress(ctx))
+	job, verdict, err := w.engine.WaitWithin(waitCtx, w.run, goal, w.model.limits(), w.progress(ctx))
 	if job.Status != "" {
 		w.model.fromJob(ctx, job, diags)
 	} else if w.create {
@@ -71,19 +75,13 @@ func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Dia
 	case jobs.Ended:
 		return w.ended(ctx, job, diags)
 	case jobs.Missing:
-		w.model.Status = types.StringValue(statusMissing)
-		diags.AddError(fmt.Sprintf("Ray lost job %s", w.model.label()),
-			fmt.Sprintf("The record of submission %s went away while the job was waited for: it was deleted, or, on Ray before 2.31, the head was restarted without Redis. Whether the entrypoint finished is not known. The next apply runs it again.", w.run.ID))
-		return failed
+		return w.missing(diags)
 	case jobs.Replaced:
-		w.model.Status = types.StringValue(statusClusterReplaced)
-		diags.AddError(fmt.Sprintf("The cluster of job %s was replaced", w.model.label()),
-			fmt.Sprintf("Submission %s was on cluster %s; another cluster, or another job under that id, answers now. The next apply runs the job there.", w.run.ID, orUnknown(w.run.ClusterID)))
-		return failed
+		return w.replaced(diags)
+	case jobs.NotStarted, jobs.Overrun:
+		return w.overLimit(ctx, verdict, job, err, diags)
 	case jobs.Interrupted:
-		diags.AddWarning(fmt.Sprintf("The wait for job %s was interrupted; the job was left running", w.model.label()),
-			fmt.Sprintf("Submission %s was %s when it was last seen, and is NOT complete whatever Terraform prints above. The next apply waits on. To stop the job: ray job stop %s", w.run.ID, w.model.Status.ValueString(), w.run.ID))
-		return waitOn
+		return w.interrupted(ctx, diags)
 	}
 	return w.stillRunning(verdict, limit, err, diags)
 }
@@ -160,10 +158,7 @@ func (w *waiting) account(ctx context.Context, job ray.Job) string {
 
 // stillRunning is the verdict where the wait must end although the job goes on.
 func (w *waiting) stillRunning(verdict jobs.Verdict, limit time.Duration, err error, diags *diag.Diagnostics) outcome {
-	next := "The next apply waits on."
-	if w.create {
-		next = fmt.Sprintf("It is not in the state. Apply again to take it back and wait on; a destroy in between does not see it. To stop it: ray job stop %s", w.run.ID)
-	}
+	next := w.next()
 	if verdict == jobs.Deadline {
 		diags.AddAttributeError(path.Root("timeouts"), fmt.Sprintf("Job %s is not over after %s", w.model.label(), limit),
 			fmt.Sprintf("Submission %s is %s and goes on. %s", w.run.ID, w.model.Status.ValueString(), next))
@@ -172,6 +167,14 @@ func (w *waiting) stillRunning(verdict jobs.Verdict, limit time.Duration, err er
 	fw.AddError(diags, path.Empty(), fmt.Sprintf("Lost contact while waiting for job %s", w.model.label()),
 		fmt.Errorf("submission %s was %s when it was last seen and may go on. %s: %w", w.run.ID, w.model.Status.ValueString(), next, err))
 	return forget
+}
+
+// next says what becomes of a job that goes on without being waited for.
+func (w *waiting) next() string {
+	if w.create {
+		return fmt.Sprintf("It is not in the state. Apply again to take it back and wait on; a destroy in between does not see it. To stop it: ray job stop %s", w.run.ID)
+	}
+	return "The next apply waits on."
 }
 
 // addSubmitError reports a submission that did not go through.
@@ -196,20 +199,42 @@ func (r *jobResource) addSubmitError(m *jobModel, run jobs.Run, err error, diags
 	}
 }
 
-// progress logs each new status and, every half minute, that the wait goes on.
+// report is how often a log says that a wait goes on.
+const report = 30 * time.Second
+
+// progress follows the job, and logs each new status and, every half minute, that the
+// wait goes on.
 func (w *waiting) progress(ctx context.Context) jobs.Progress {
 	var last ray.JobStatus
-	var said time.Duration
+	var since, said time.Duration // since when it has that status, when it was logged
+	lost := false
 	return func(job ray.Job, elapsed time.Duration, err error) {
-		if job.Status == last && elapsed-said < 30*time.Second {
+		switch {
+		case job.Status == ray.JobPending:
+			w.pendingMessage = job.Message
+		case job.Status == ray.JobRunning && w.run.RunningSince.IsZero():
+			w.run.RunningSince = time.Now()
+		}
+		if job.Status == last && (err != nil) == lost && elapsed-said < report {
 			return
 		}
-		last, said = job.Status, elapsed
+		if job.Status != last {
+			since = elapsed
+		}
+		last, lost, said = job.Status, err != nil, elapsed
 		fields := map[string]any{"submission_id": w.run.ID, "status": string(job.Status), "waited": elapsed.Round(time.Second).String()}
+		text := fmt.Sprintf("job %s is %s", w.model.label(), job.Status)
+		if held := elapsed - since; held >= time.Second {
+			text += fmt.Sprintf(" for %s", held.Round(time.Second))
+		}
+		if message := firstLine(job.Message); job.Status == ray.JobPending && message != "" {
+			text += ": " + jobs.Mask(message, w.model.secrets(ctx))
+		}
 		if err != nil {
+			text = fmt.Sprintf("job %s can't be looked at, %s when it was last seen", w.model.label(), orUnknown(string(job.Status)))
 			fields["unreachable"] = err.Error()
 		}
-		tflog.Info(ctx, "waiting for the Ray job", fields)
+		tflog.Info(ctx, text, fields)
 	}
 }
 
