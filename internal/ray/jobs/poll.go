@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -126,51 +127,60 @@ func (p *poller) run(ctx context.Context, wake <-chan struct{}) {
 	looks := looks{engine: p.engine}
 	epoch := time.Now()
 	for ctx.Err() == nil {
-		due, next := p.due()
+		due, all, next := p.due()
 		if len(due) == 0 {
 			idle(ctx, wake, next)
 			continue
 		}
 		began := time.Now()
-		seen := looks.at(ctx, due)
+		seen := looks.at(ctx, due, all)
 		took := time.Since(began)
 		if ctx.Err() != nil {
 			return // what broke off was no look
 		}
-		p.tell(due, seen, epoch)
+		p.tell(seen, epoch)
 		if len(seen) > few && !sleep(ctx, pollShare*took) {
 			return
 		}
 	}
 }
 
-// due are the watches whose time has come, and how long it is until the next one's.
-func (p *poller) due() (due []*watch, next time.Duration) {
+// due are the jobs whose time has come, and how long it is until the next one's; all
+// are those that are watched.
+func (p *poller) due() (due, all []string, next time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, next := time.Now(), time.Hour
 	for w := range p.watches {
+		all = append(all, w.id)
 		if wait := w.due.Sub(now); wait > 0 {
 			next = min(next, wait)
 		} else {
-			due = append(due, w)
+			due = append(due, w.id)
 		}
 	}
-	return due, next
+	return distinct(due), distinct(all), next
+}
+
+func distinct(ids []string) []string {
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // tell passes on what was seen. The next looks fall on multiples of the interval since
-// epoch, so that jobs which were submitted one by one are soon looked at together.
-func (p *poller) tell(due []*watch, seen map[string]sight, epoch time.Time) {
+// epoch, so that jobs which were submitted one by one are looked at together.
+func (p *poller) tell(seen map[string]sight, epoch time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for _, w := range due {
+	for w := range p.watches {
+		s, ok := seen[w.id]
+		if !ok {
+			continue
+		}
 		pause := interval(now.Sub(w.since))
 		w.due = epoch.Add(now.Sub(epoch).Truncate(pause) + pause)
-		if _, waits := p.watches[w]; waits {
-			w.tell(seen[w.id])
-		}
+		w.tell(s)
 	}
 }
 
@@ -193,33 +203,32 @@ type looks struct {
 	gcsAfter time.Time
 }
 
-// at looks at the jobs of all watches, once at each.
-func (l *looks) at(ctx context.Context, due []*watch) map[string]sight {
-	ids := make([]string, 0, len(due))
-	seen := make(map[string]sight, len(due))
-	for _, w := range due {
-		if _, twice := seen[w.id]; !twice {
-			seen[w.id] = sight{}
-			ids = append(ids, w.id)
-		}
+// at looks at the jobs that are due, and at all of them where one answer tells of all.
+func (l *looks) at(ctx context.Context, due, all []string) map[string]sight {
+	if len(due) == 1 {
+		job, err := l.engine.Get(ctx, due[0])
+		return map[string]sight{due[0]: {job, err, true}}
 	}
-	switch {
-	case len(ids) == 1:
-		job, err := l.engine.Get(ctx, ids[0])
-		seen[ids[0]] = sight{job, err, true}
-	case l.byGCS(ctx, ids, seen):
-	case len(ids) > few && (l.records == 0 && len(ids) >= unlisted || l.records > 0 && len(ids)*listWorth >= l.records):
-		l.byList(ctx, seen)
-	default:
-		l.oneByOne(ctx, ids, seen)
+	if seen := l.byGCS(ctx, all); seen != nil {
+		return seen
 	}
-	return seen
+	if len(due) > few && l.listPays(len(all)) {
+		return l.byList(ctx, all)
+	}
+	return l.oneByOne(ctx, due)
 }
 
-// byGCS is false where the GCS can't be asked.
-func (l *looks) byGCS(ctx context.Context, ids []string, seen map[string]sight) bool {
+func (l *looks) listPays(jobs int) bool {
+	if l.records == 0 {
+		return jobs >= unlisted
+	}
+	return jobs*listWorth >= l.records
+}
+
+// byGCS is nil where the GCS can't be asked.
+func (l *looks) byGCS(ctx context.Context, ids []string) map[string]sight {
 	if l.engine.o.GCS == nil || time.Now().Before(l.gcsAfter) {
-		return false
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, gcsPatience)
 	defer cancel()
@@ -227,47 +236,49 @@ func (l *looks) byGCS(ctx context.Context, ids []string, seen map[string]sight) 
 	if err == nil {
 		var rows []ray.Job
 		if rows, err = client.Jobs(ctx, ids); err == nil {
-			l.fill(rows, seen)
-			return true
+			return l.told(ids, rows, nil)
 		}
 	}
 	l.gcsAfter = time.Now().Add(gcsRest)
-	return false
+	return nil
 }
 
-func (l *looks) byList(ctx context.Context, seen map[string]sight) {
-	records := 0
-	var rows []ray.Job
+func (l *looks) byList(ctx context.Context, ids []string) map[string]sight {
 	api, err := l.engine.o.Dashboard(ctx)
-	if err == nil {
-		rows, err = api.ListJobs(ctx, func(id string) bool {
-			records++
-			_, wanted := seen[id]
-			return wanted
-		})
-	}
 	if err != nil {
-		for id := range seen {
-			seen[id] = sight{err: err}
-		}
-		return
+		return l.told(ids, nil, err)
 	}
-	l.records = records
-	l.fill(rows, seen)
+	records := 0
+	rows, err := api.ListJobs(ctx, func(id string) bool {
+		records++
+		_, watched := slices.BinarySearch(ids, id)
+		return watched
+	})
+	if err == nil {
+		l.records = records
+	}
+	return l.told(ids, rows, err)
 }
 
-// fill takes over the rows of one answer; a job without a row has no record.
-func (l *looks) fill(rows []ray.Job, seen map[string]sight) {
-	for id := range seen {
-		seen[id] = sight{err: &ray.Error{Kind: ray.KindNotFound, Op: fmt.Sprintf("read job %q", id), Address: l.engine.o.Address, Message: "it is not among the jobs"}}
+// told is one answer about all jobs; one without a row has no record.
+func (l *looks) told(ids []string, rows []ray.Job, err error) map[string]sight {
+	seen := make(map[string]sight, len(ids))
+	for _, id := range ids {
+		none := err
+		if none == nil {
+			none = &ray.Error{Kind: ray.KindNotFound, Op: fmt.Sprintf("read job %q", id), Address: l.engine.o.Address, Message: "it is not among the jobs"}
+		}
+		seen[id] = sight{err: none}
 	}
 	for _, job := range rows {
 		seen[job.SubmissionID] = sight{job: job}
 	}
+	return seen
 }
 
 // oneByOne asks for each job. A cluster that can't be reached is not asked for the rest.
-func (l *looks) oneByOne(ctx context.Context, ids []string, seen map[string]sight) {
+func (l *looks) oneByOne(ctx context.Context, ids []string) map[string]sight {
+	seen := make(map[string]sight, len(ids))
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex
@@ -287,4 +298,5 @@ func (l *looks) oneByOne(ctx context.Context, ids []string, seen map[string]sigh
 		})
 	}
 	all.Wait()
+	return seen
 }
