@@ -157,9 +157,9 @@ func (w *Workspace) Plan(args ...string) *Result {
 }
 
 // PlanNothing ends the test unless a plan has no changes.
-func (w *Workspace) PlanNothing() {
+func (w *Workspace) PlanNothing(args ...string) {
 	w.t.Helper()
-	w.must(0, []string{"plan", "-detailed-exitcode", "-input=false"})
+	w.must(0, append([]string{"plan", "-detailed-exitcode", "-input=false"}, args...))
 }
 
 func (w *Workspace) must(code int, args []string) *Result {

@@ -44,8 +44,13 @@ const (
 	realTests = `^TestReal|^Test\w*_real$`
 	accTests  = `^TestAcc`
 	slowTests = `^TestSlow`
-	notUnit   = realTests + "|" + accTests + "|" + slowTests
+	// slowAcc are the slow ones that need a CLI.
+	slowAcc = `^TestSlowAcc`
+	notUnit = realTests + "|" + accTests + "|" + slowTests
 )
+
+// slowCLI is the part of the slow ring that goes through the CLIs.
+const slowCLI = "slow cli"
 
 // options are the command line.
 type options struct {
@@ -151,8 +156,8 @@ func (r *runner) toolModules(ctx context.Context) error {
 func (r *runner) onHead(ctx context.Context) error {
 	packages := map[string][]string{}
 	found := 0
-	for ring, tests := range map[string]string{"real": realTests, "cli": accTests, "slow": slowTests} {
-		if !r.wants(ring) || ring == "slow" && len(r.rings) == 0 {
+	for ring, tests := range map[string]string{"real": realTests, "cli": accTests, "slow": slowTests, slowCLI: slowAcc} {
+		if base, _, _ := strings.Cut(ring, " "); !r.wants(base) || base == "slow" && len(r.rings) == 0 {
 			continue
 		}
 		list, err := testFiles(".", tests)
@@ -196,13 +201,13 @@ func (r *runner) onThisHead(ctx context.Context, head *raytest.Head, packages ma
 		r.say("on a real Ray, without a CLI: %s", ring.name)
 		j := job{
 			name: func(string) string { return ring.name }, packages: packages[ring.name], env: env,
-			args: []string{"-count=1", "-run", r.pattern(ring.pattern)}, verbose: true,
+			args: []string{"-count=1", "-run", r.pattern(ring.pattern), "-skip", slowAcc}, verbose: true,
 		}
 		if err := r.goTest(ctx, j); err != nil {
 			return err
 		}
 	}
-	if len(packages["cli"]) == 0 {
+	if len(packages["cli"])+len(packages[slowCLI]) == 0 {
 		return nil
 	}
 	clis, err := r.clis(ctx)
@@ -216,13 +221,18 @@ func (r *runner) onThisHead(ctx context.Context, head *raytest.Head, packages ma
 	defer remove()
 	env = append(env, "RAYTEST_PROVIDER="+provider)
 	for _, c := range clis {
-		r.say("on a real Ray, through %s", c.name)
-		j := job{
-			name: func(string) string { return c.name }, packages: packages["cli"], env: append(c.env, env...),
-			args: []string{"-count=1", "-run", r.pattern(accTests)}, verbose: true,
-		}
-		if err := r.goTest(ctx, j); err != nil {
-			return err
+		for _, ring := range []struct{ name, pattern string }{{"cli", accTests}, {slowCLI, slowAcc}} {
+			if len(packages[ring.name]) == 0 {
+				continue
+			}
+			r.say("on a real Ray, through %s", c.name)
+			j := job{
+				name: func(string) string { return c.name }, packages: packages[ring.name], env: append(c.env, env...),
+				args: []string{"-count=1", "-run", r.pattern(ring.pattern)}, verbose: true,
+			}
+			if err := r.goTest(ctx, j); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -32,12 +32,17 @@ type Engine struct {
 	o Options
 	// slots bounds the look-ups in flight: a head answers 8 at a time as fast as 64.
 	slots chan struct{}
+	// nodesLock is held by whoever uses nodes, the ids of the nodes that were alive at
+	// nodesAt.
+	nodesLock chan struct{}
+	nodes     map[string]bool
+	nodesAt   time.Time
 	// listing is held by the one caller that lists the cluster's jobs.
 	listing chan struct{}
 	// poll looks at the jobs that are waited for.
 	poll poller
-	// settled is the constant, but for tests.
-	settled time.Duration
+	// settled and staleAfter are the constants, but for tests.
+	settled, staleAfter time.Duration
 
 	mu       sync.Mutex
 	list     map[string]ray.Job       // the last list of stamped jobs by id, or nil
@@ -51,7 +56,7 @@ func New(o Options) *Engine {
 	if o.MaxUnreachable <= 0 {
 		o.MaxUnreachable = 10 * time.Minute
 	}
-	e := &Engine{o: o, slots: make(chan struct{}, 8), listing: make(chan struct{}, 1), settled: settled}
+	e := &Engine{o: o, slots: make(chan struct{}, 8), listing: make(chan struct{}, 1), nodesLock: make(chan struct{}, 1), settled: settled, staleAfter: staleAfter}
 	e.poll.engine = e
 	return e
 }

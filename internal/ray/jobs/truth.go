@@ -32,24 +32,38 @@ func (e *Engine) truth(ctx context.Context, api *dashboard.Client, job ray.Job) 
 	if !doubtful(job) {
 		return job, nil
 	}
-	if verdict, ok := refusedVerdict(job); ok {
-		job.Status, job.ErrorType = verdict, ""
-		job.Message = fmt.Sprintf("Ray had recorded FAILED while the entrypoint went on; it then ended as %s.", verdict)
-		if verdict == ray.JobSucceeded {
-			job.DriverExitCode = new(int)
-		}
-		return job, nil
+	if _, ok := refusedVerdict(job); ok {
+		return overruled(job), nil
 	}
 	alive, err := api.SupervisorAlive(ctx, job.SubmissionID)
 	switch {
 	case ray.IsKind(err, ray.KindNotFound, ray.KindUnsupported, ray.KindProtocol, ray.KindForbidden):
 		return job, nil // there is no state API on this way to Ray: its record is all there is
-	case err != nil || !alive:
+	case err != nil:
 		return job, err
+	case !alive:
+		// It may have ended since the record was read.
+		job, err := api.Job(ctx, job.SubmissionID)
+		return overruled(job), err
 	}
 	job.Message = fmt.Sprintf("Ray's record says FAILED (%s), but the job's supervisor is alive.", job.ErrorType)
 	job.Status, job.ErrorType, job.EndTime = ray.JobRunning, "", time.Time{}
 	return job, nil
+}
+
+// overruled is a job that was called FAILED, with its supervisor's own verdict where
+// the record tells it.
+func overruled(job ray.Job) ray.Job {
+	verdict, ok := refusedVerdict(job)
+	if !ok || !doubtful(job) {
+		return job
+	}
+	job.Status, job.ErrorType = verdict, ""
+	job.Message = fmt.Sprintf("Ray had recorded FAILED while the entrypoint went on; it then ended as %s.", verdict)
+	if verdict == ray.JobSucceeded {
+		job.DriverExitCode = new(int)
+	}
+	return job
 }
 
 // refusedVerdict reads the supervisor's verdict out of the error that the refusal

@@ -52,6 +52,9 @@ const (
 	// LostContact is a cluster that could not be asked for longer than
 	// MaxUnreachable, or refuses the credential; the job may go on.
 	LostContact
+	// NodeGone is a job whose driver's node is not alive, and which Ray still calls
+	// RUNNING: nothing of it runs any more.
+	NodeGone
 	// NotStarted is a job that was PENDING for longer than Limits.Start, and Overrun one
 	// that was RUNNING for longer than Limits.Execution. It was stopped; where the error
 	// is not nil, that did not succeed, and it may go on.
@@ -123,6 +126,9 @@ type wait struct {
 	last   ray.Job
 	// running is when the job was seen RUNNING first, lost since when it can't be seen.
 	running, lost time.Time
+	// nodeSeen is when the driver's node was last known to be alive; zero asks for a
+	// look: at the start, and when the cluster comes back.
+	nodeSeen time.Time
 }
 
 // look takes in one look; done is false where the wait goes on.
@@ -132,11 +138,17 @@ func (w *wait) look(ctx context.Context, s sight, progress Progress) (v Verdict,
 		job, err = w.engine.Get(ctx, w.run.ID)
 	}
 	if err == nil {
+		if !w.lost.IsZero() {
+			w.nodeSeen = time.Time{}
+		}
 		w.last, w.lost = job, time.Time{}
 		if w.running.IsZero() && job.Status == ray.JobRunning {
 			w.running = time.Now()
 		}
 		if v, done := w.verdict(job); done {
+			return v, true, nil
+		}
+		if v, done := w.stale(ctx, job); done {
 			return v, true, nil
 		}
 	}
@@ -151,6 +163,23 @@ func (w *wait) look(ctx context.Context, s sight, progress Progress) (v Verdict,
 		return v, true, err
 	}
 	return 0, false, nil
+}
+
+// stale looks from time to time whether the node of a RUNNING job is alive, and has
+// Ray look after a job whose node is not.
+func (w *wait) stale(ctx context.Context, job ray.Job) (v Verdict, done bool) {
+	if job.Status != ray.JobRunning || time.Since(w.nodeSeen) < w.engine.staleAfter {
+		return 0, false
+	}
+	// On an error the next look says what is wrong.
+	now, gone, err := w.engine.Reconcile(ctx, job)
+	if err == nil && gone {
+		return NodeGone, true
+	}
+	if err == nil {
+		w.nodeSeen, w.last = time.Now(), now
+	}
+	return w.verdict(w.last)
 }
 
 // decides reports whether a job's row is a verdict, which rests on the Jobs API alone: a

@@ -31,7 +31,12 @@ provider "ray" {
 // rayJobs asks Ray itself for the jobs of this test.
 func rayJobs(t *testing.T) map[string]ray.Job {
 	t.Helper()
-	client, err := dashboard.New(dashboard.Options{URL: acctest.Shared(t).DashboardURL})
+	return rayJobsOn(t, acctest.Shared(t).DashboardURL)
+}
+
+func rayJobsOn(t *testing.T, url string) map[string]ray.Job {
+	t.Helper()
+	client, err := dashboard.New(dashboard.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,11 +157,16 @@ resource "ray_job" "a" {
 // waitRunning waits until Ray runs this test's job.
 func waitRunning(t *testing.T) {
 	t.Helper()
+	waitRunningOn(t, acctest.Shared(t).DashboardURL)
+}
+
+func waitRunningOn(t *testing.T, url string) {
+	t.Helper()
 	deadline := time.After(time.Minute)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		for _, j := range rayJobs(t) {
+		for _, j := range rayJobsOn(t, url) {
 			if j.Status == ray.JobRunning {
 				return
 			}

@@ -36,7 +36,9 @@ type dynamic struct {
 }
 
 func moveFromProvisioner(ctx context.Context, req resource.MoveStateRequest, resp *resource.MoveStateResponse) {
-	if !slices.Contains([]string{"terraform_data", "null_resource"}, req.SourceTypeName) || req.SourceRawState == nil {
+	// The provider's host differs between Terraform and OpenTofu.
+	_, provider, _ := strings.Cut(req.SourceProviderAddress, "/")
+	if !slices.Contains([]string{"builtin/terraform terraform_data", "hashicorp/null null_resource"}, provider+" "+req.SourceTypeName) || req.SourceRawState == nil {
 		return // not ours to move
 	}
 	var old provisioned

@@ -30,6 +30,7 @@ func TestMoveState_findsTheSubmission(t *testing.T) {
 		"no id":                    {"terraform.io/builtin/terraform", "terraform_data", `{"id":"1","input":{"value":{"script":"train.py"},"type":["object",{}]}}`, "does not say which submission"},
 		"a command as input":       {"terraform.io/builtin/terraform", "terraform_data", `{"id":"1","input":{"value":"python train.py","type":"string"}}`, "does not say which submission"},
 		"an id that Ray can't use": {"registry.terraform.io/hashicorp/null", "null_resource", `{"id":"1","triggers":{"submission_id":"../x"}}`, `found was "../x"`},
+		"another's null_resource":  {"registry.terraform.io/somebody/null", "null_resource", `{"id":"1","triggers":{"submission_id":"nightly-1"}}`, "Unable to Move Resource State"},
 		"another type":             {"registry.terraform.io/hashicorp/random", "random_id", `{"id":"1","triggers":{"submission_id":"nightly-1"}}`, "Unable to Move Resource State"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -226,7 +226,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 			resp.Diagnostics.Append(resp.Identity.Set(ctx, jobIdentity{m.SubmissionID, m.ClusterID})...)
 		}
 	case err == nil && m.carriedBy(ctx, job):
-		m.fromJob(ctx, job, &resp.Diagnostics)
+		r.readRunning(ctx, engine, &m, job, &resp.Diagnostics)
 	case err == nil || ray.IsKind(err, ray.KindNotFound):
 		if imported {
 			resp.Diagnostics.AddError(fmt.Sprintf("There is no job %s to take over", m.label()),
@@ -240,6 +240,21 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 		r.unreadable(&m, err, &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+// readRunning records a job that is there. One whose node is gone is looked after
+// first: Ray may not have noticed.
+func (r *jobResource) readRunning(ctx context.Context, engine *jobs.Engine, m *jobModel, job ray.Job, diags *diag.Diagnostics) {
+	now, gone, err := engine.Reconcile(ctx, job)
+	if err != nil {
+		r.unreadable(m, err, diags)
+		return
+	}
+	m.fromJob(ctx, now, diags)
+	if gone {
+		diags.AddWarning(fmt.Sprintf("The node of job %s is gone", m.label()),
+			fmt.Sprintf("Submission %s ran on node %s, which is not alive any more, and nothing of it runs. Ray still calls it RUNNING: a head that came back with its Redis notices only when the next job is submitted to it.", m.SubmissionID.ValueString(), now.DriverNodeID))
+	}
 }
 
 // unreadable reports a cluster that could not be asked; the state stays as it is.

@@ -80,6 +80,10 @@ func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Dia
 		return w.replaced(diags)
 	case jobs.NotStarted, jobs.Overrun:
 		return w.overLimit(ctx, verdict, job, err, diags)
+	case jobs.NodeGone:
+		diags.AddError(fmt.Sprintf("The node of job %s is gone", w.model.label()),
+			fmt.Sprintf("Submission %s ran on node %s, which is not alive any more, and nothing of it runs. Ray still calls it RUNNING: a head that came back with its Redis notices only when the next job is submitted to it. The next apply runs it again.", w.run.ID, job.DriverNodeID))
+		return failed
 	case jobs.Interrupted:
 		return w.interrupted(ctx, diags)
 	}

@@ -1,0 +1,100 @@
+package jobs
+
+import (
+	"context"
+	"time"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+)
+
+// A head that comes back with its Redis knows its jobs, and those that ran when it
+// died read RUNNING until somebody asks its agent about a job (Ray 2.60: the agent
+// makes its job manager at the first such request). The supervisor of a job on the
+// head's own node died with that node, so a RUNNING job whose driver's node is not
+// alive is a stale record. One whose driver is on a worker goes on, and its
+// supervisor writes how it ended.
+const (
+	// staleAfter is how often a wait looks whether a RUNNING job's node is alive.
+	staleAfter = 10 * time.Second
+	// nodesFor is how long a list of nodes serves.
+	nodesFor = 5 * time.Second
+	// reconciled is how long the agent takes to find out, once it was asked: 1 to 2 s.
+	reconciled = 4 * time.Second
+)
+
+// orphaned reports whether the node of a RUNNING job's driver is not alive. Where
+// the nodes can't be listed there is no sign of it.
+func (e *Engine) orphaned(ctx context.Context, job ray.Job) bool {
+	if job.Status != ray.JobRunning || job.DriverNodeID == "" {
+		return false
+	}
+	now := time.Now()
+	alive, err := e.aliveNodes(ctx, now.Add(-min(nodesFor, e.staleAfter)))
+	if err == nil && !alive[job.DriverNodeID] {
+		alive, err = e.aliveNodes(ctx, now) // the node may have joined since the list was made
+	}
+	return err == nil && len(alive) > 0 && !alive[job.DriverNodeID]
+}
+
+// aliveNodes are the ids of the nodes that were alive at some time after since.
+func (e *Engine) aliveNodes(ctx context.Context, since time.Time) (map[string]bool, error) {
+	select {
+	case e.nodesLock <- struct{}{}:
+		defer func() { <-e.nodesLock }()
+	case <-ctx.Done():
+		return nil, e.canceled(ctx, "list the nodes")
+	}
+	if e.nodesAt.After(since) {
+		return e.nodes, nil
+	}
+	asked := time.Now()
+	api, err := e.o.Dashboard(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := api.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	alive := map[string]bool{}
+	for _, n := range list {
+		if n.Alive() {
+			alive[n.NodeID] = true
+		}
+	}
+	e.nodes, e.nodesAt = alive, asked
+	return alive, nil
+}
+
+// Reconcile has Ray look after a job that reads RUNNING although its node is gone,
+// and returns the job as it is then. It never stops a job. Where Ray does not look
+// (it asks the agent that the job's record names, which has gone if the head came
+// back under another address), the job stays RUNNING and gone is true.
+func (e *Engine) Reconcile(ctx context.Context, job ray.Job) (now ray.Job, gone bool, err error) {
+	if !e.orphaned(ctx, job) {
+		return job, false, nil
+	}
+	api, err := e.o.Dashboard(ctx)
+	if err != nil {
+		return job, true, err
+	}
+	patience := reconciled
+	if api.Touch(ctx, job.SubmissionID) != nil {
+		patience = 0 // nobody was asked
+	}
+	for start := time.Now(); ; {
+		now, err := e.Get(ctx, job.SubmissionID)
+		if err != nil {
+			return job, true, err
+		}
+		if now.Status != ray.JobRunning {
+			return now, false, nil
+		}
+		if time.Since(start) >= patience {
+			return now, true, nil
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return now, true, e.canceled(ctx, "wait for Ray to look after job "+job.SubmissionID)
+		}
+	}
+}
