@@ -71,10 +71,12 @@ type Config struct {
 	// the provider's own credential whole.
 	Credentials map[string]Credential
 	// NoProxy wins over NO_PROXY, in its form.
-	NoProxy         string
-	RequestTimeout  time.Duration
-	Retry           Retry
-	MaxUnreachable  time.Duration
+	NoProxy        string
+	RequestTimeout time.Duration
+	Retry          Retry
+	MaxUnreachable time.Duration
+	// MaxActiveJobs is per cluster and process; zero is no limit.
+	MaxActiveJobs   int
 	DefaultMetadata map[string]string
 	OnUnreachable   string
 	PlanChecks      string

@@ -89,6 +89,10 @@ func (p *Pool) OnUnreachable() string { return p.cfg.OnUnreachable }
 // MaxUnreachable is how long a wait survives losing the cluster.
 func (p *Pool) MaxUnreachable() time.Duration { return p.cfg.MaxUnreachable }
 
+// MaxActiveJobs is how many jobs of this process may be active on a cluster; zero is no
+// limit.
+func (p *Pool) MaxActiveJobs() int { return p.cfg.MaxActiveJobs }
+
 // Registry is what this process knows of the submission ids that it took and let
 // go.
 func (p *Pool) Registry() *jobs.Registry { return &p.registry }

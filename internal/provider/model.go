@@ -25,6 +25,7 @@ type model struct {
 	RequestTimeout  fw.Duration  `tfsdk:"request_timeout"`
 	RequestRetry    types.Object `tfsdk:"request_retry"`
 	MaxUnreachable  fw.Duration  `tfsdk:"max_unreachable"`
+	MaxActiveJobs   types.Int64  `tfsdk:"max_active_jobs"`
 	DefaultMetadata types.Map    `tfsdk:"default_metadata"`
 	OnUnreachable   types.String `tfsdk:"on_unreachable"`
 	PlanChecks      types.String `tfsdk:"plan_checks"`
@@ -61,6 +62,7 @@ func (m model) config(ctx context.Context, diags *diag.Diagnostics) conn.Config 
 		NoProxy:        m.NoProxy.ValueString(),
 		RequestTimeout: m.RequestTimeout.Or(conn.DefaultRequestTimeout),
 		MaxUnreachable: m.MaxUnreachable.Or(conn.DefaultMaxUnreachable),
+		MaxActiveJobs:  int(m.MaxActiveJobs.ValueInt64()),
 		OnUnreachable:  m.OnUnreachable.ValueString(),
 		PlanChecks:     m.PlanChecks.ValueString(),
 		ReadOnly:       m.ReadOnly.ValueBool(),

@@ -162,6 +162,12 @@ func requestAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "How long a wait for a job or a cluster survives losing the cluster, as in `\"10m\"`. Default: `10m`.",
 			Validators:          []validator.String{fw.PositiveDuration{}},
 		},
+		"max_active_jobs": schema.Int64Attribute{
+			Optional: true,
+			MarkdownDescription: "How many jobs of one apply may be active, that is submitted or taken over and not over yet, on each cluster; also with `wait_for = \"SUBMITTED\"`. A further one waits for its turn before it is submitted; `timeouts.create` of the job bounds that. " +
+				"A job that is taken over counts and never waits. Terraform itself creates 10 objects at a time (`-parallelism`). No limit by default.",
+			Validators: []validator.Int64{int64validator.AtLeast(1)},
+		},
 	}
 }
 

@@ -24,6 +24,9 @@ type Options struct {
 	Registry *Registry
 	// MaxUnreachable is how long a wait survives losing the cluster.
 	MaxUnreachable time.Duration
+	// MaxActive is how many jobs of this process may be active on the cluster, so that
+	// the next one waits for its turn; zero is no limit.
+	MaxActive int
 }
 
 // Engine submits, watches and ends the jobs of one cluster. It is safe for

@@ -74,10 +74,11 @@ type sight struct {
 	sure bool
 }
 
-// watch tells of each look at the job, from the next one on, until stop is called.
-func (p *poller) watch(ctx context.Context, id string, tell func(sight)) (stop func()) {
+// watch tells of each look at the job, from the next one on, until stop is called. since
+// is when the job was submitted, or taken over.
+func (p *poller) watch(ctx context.Context, id string, since time.Time, tell func(sight)) (stop func()) {
 	now := time.Now()
-	w := &watch{id: id, since: now, due: now.Add(interval(0)), tell: tell}
+	w := &watch{id: id, since: since, due: now.Add(interval(now.Sub(since))), tell: tell}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.watches == nil {

@@ -7,6 +7,10 @@ import "sync"
 type Registry struct {
 	mu  sync.Mutex
 	ids map[registryKey]claim
+	// active are the jobs that are not known to be over; freed, if not nil, is closed
+	// when one leaves.
+	active map[registryKey]struct{}
+	freed  chan struct{}
 }
 
 type registryKey struct{ cluster, id string }

@@ -40,6 +40,10 @@ type Request struct {
 	// job's environment. They are no inputs.
 	TellAttempt    bool
 	CheckpointPath string
+	// Queued, if set, is told from time to time that the job waits for its turn, for how
+	// long and after how many. QueueTimeout bounds that; zero is no limit.
+	Queued       func(waited time.Duration, active int)
+	QueueTimeout time.Duration
 }
 
 // Environment variables that a job is told beside its own. The prefix is reserved:
@@ -231,12 +235,19 @@ func (e *Engine) Submit(ctx context.Context, r Request) (Run, error) {
 		}
 		if d.Adopt != nil {
 			run.Adopted, run.Job = true, *d.Adopt
+			if !d.Adopt.Status.Terminal() {
+				e.o.Registry.enter(key, d.ID, 0)
+			}
 			return run, nil
 		}
-		err = e.post(ctx, r, run, d.clear)
-		if err == nil {
-			run.ClusterID = e.tookIt(ctx, run)
-			return run, nil
+		if err = e.takePlace(ctx, r, key, d.ID); err == nil {
+			if err = e.post(ctx, r, run, d.clear); err == nil {
+				run.ClusterID = e.tookIt(ctx, run)
+				return run, nil
+			}
+			if !ray.OutcomeUnknown(err) {
+				e.o.Registry.leave(key, d.ID)
+			}
 		}
 		e.o.Registry.Disown(key, d.ID)
 		// Somebody was there first since the look-up: look again.

@@ -97,10 +97,13 @@ func (e *Engine) WaitWithin(ctx context.Context, run Run, goal Goal, limits Limi
 	for first := true; ; first = false {
 		v, done, err := w.look(ctx, next, progress)
 		if done {
+			if w.last.Status.Terminal() || v == Missing || v == Replaced {
+				e.passed(run.ID)
+			}
 			return w.last, v, err
 		}
 		if first {
-			stop = e.poll.watch(ctx, run.ID, func(s sight) {
+			stop = e.poll.watch(ctx, run.ID, w.start, func(s sight) {
 				select {
 				case <-looks: // an older look that nobody took
 				default:

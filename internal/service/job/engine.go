@@ -19,6 +19,7 @@ func engineOf(pool *conn.Pool, cluster *conn.Cluster) *jobs.Engine {
 			GCS:            cluster.GCS,
 			Registry:       pool.Registry(),
 			MaxUnreachable: pool.MaxUnreachable(),
+			MaxActive:      pool.MaxActiveJobs(),
 		})
 	}).(*jobs.Engine) // the key is of a type of this package's own
 	return engine

@@ -104,6 +104,9 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
 		return
 	}
+	limit, d := m.Timeouts.Create(ctx, 0)
+	resp.Diagnostics.Append(d...)
+	request.Queued, request.QueueTimeout = r.queued(ctx, &m), limit
 	engine := r.engine(cluster)
 	run, err := engine.Submit(ctx, request)
 	if err != nil {
@@ -129,8 +132,6 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 		request: func(*diag.Diagnostics) (jobs.Request, string, bool) { return request, uri, true },
 		url:     page(ctx, cluster),
 	}
-	limit, d := m.Timeouts.Create(ctx, 0)
-	resp.Diagnostics.Append(d...)
 	outcome := w.wait(ctx, limit, func(ctx context.Context, diags *diag.Diagnostics) outcome { return w.waiting.wait(ctx, limit, diags) }, &resp.Diagnostics)
 	if outcome == forget {
 		return

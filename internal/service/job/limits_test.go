@@ -113,14 +113,14 @@ func TestFakeJob_executionTimeoutCountsOverAnInterruptedWait(t *testing.T) {
 	run := tf.StartApply()
 	waitFor(t, func() bool { return len(fake.Jobs()) == 1 })
 	began := time.Now()
-	pause(t, 500*time.Millisecond) // until the apply has seen it run
+	waitFor(t, func() bool { return fake.Requests()["GET /api/jobs/{id}"] > 1 }) // the apply has seen it run
 	run.Interrupt()
 	run.Wait()
 	requireState(t, tf, "status", "RUNNING")
 	pause(t, 3*time.Second-time.Since(began))
 	start := time.Now()
 	r := tf.Apply()
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("the second apply gave the job %s more", took)
 	}
 	requireSaid(t, r.Diagnostics().Errors(), "was still RUNNING after 3s and was stopped")
@@ -244,9 +244,9 @@ func TestFakeJob_interruptedAgainAndAgain(t *testing.T) {
 	tf, fake := newTest(t)
 	tf.Resource(addr, config{"name": "a", "entrypoint": forever})
 	for range 3 {
+		fake.ResetRequests()
 		run := tf.StartApply()
-		waitFor(t, func() bool { return len(fake.Jobs()) == 1 })
-		pause(t, 200*time.Millisecond)
+		waitFor(t, func() bool { return fake.Requests()["GET /api/jobs/{id}"] > 2 }) // one of which is a refresh
 		run.Interrupt()
 		requireSaid(t, run.Wait().Diagnostics().Warnings(), "was interrupted; the job was left running")
 		if tf.Tainted(addr) || id(tf) == "" {
@@ -276,4 +276,64 @@ func TestFakeJob_interruptedBeforeItIsSubmitted(t *testing.T) {
 	}
 	requireSaid(t, r.Diagnostics().Errors(), "was not submitted; nothing ran")
 	requireRuns(t, fake, forever, 0)
+}
+
+func TestFakeJob_aLossOfContactThatEndsInTimeIsNone(t *testing.T) {
+	tf, fake := newTest(t) // max_unreachable is 2s
+	tf.Resource(addr, config{"name": "a", "entrypoint": forever})
+	run := tf.StartApply()
+	waitFor(t, func() bool { return len(fake.Jobs()) == 1 })
+	fake.Down()
+	pause(t, time.Second)
+	if err := fake.Up(); err != nil {
+		t.Fatal(err)
+	}
+	fake.Finish(fake.Jobs()[0].SubmissionID, raytest.Succeeded())
+	if r := run.Wait(); r.ExitCode() != 0 {
+		t.Errorf("exit code %d\n%s", r.ExitCode(), r.Diagnostics())
+	}
+	tf.MustPlanNothing()
+	requireRuns(t, fake, forever, 1)
+}
+
+func TestFakeJob_maxActiveJobs(t *testing.T) {
+	tf, fake := newTest(t)
+	tf.Provider(config{"address": fake.URL(), "owner": "test", "max_active_jobs": 2})
+	place := func(i int, more config) {
+		name := "j" + string(rune('0'+i))
+		tf.Resource("ray_job."+name, with(config{"name": name, "entrypoint": forever}, more))
+	}
+	for i := range 4 {
+		place(i, config{"wait_for": "SUBMITTED", "timeouts": config{"create": "500ms"}})
+	}
+	r := tf.Apply()
+	if r.ExitCode() != 1 || len(fake.Jobs()) != 2 || len(tf.Addresses()) != 2 {
+		t.Fatalf("exit code %d, %d jobs, %v in state\n%s", r.ExitCode(), len(fake.Jobs()), tf.Addresses(), r.Diagnostics())
+	}
+	requireSaid(t, r.Diagnostics().Errors(), "was not submitted; nothing ran", "2 jobs of this apply are active on the cluster, and the provider's max_active_jobs is 2")
+	// Another apply counts anew, and the jobs before it make room as they end.
+	for i := range 4 {
+		place(i, config{"wait_for": "SUBMITTED"})
+	}
+	place(4, config{"wait_for": "SUBMITTED"})
+	run := tf.StartApply()
+	waitFor(t, func() bool { return len(fake.Jobs()) == 4 })
+	pause(t, 300*time.Millisecond)
+	if n := len(fake.Jobs()); n != 4 {
+		t.Errorf("%d jobs, want 4: the fifth has no turn", n)
+	}
+	run.Interrupt()
+	r = run.Wait()
+	requireSaid(t, r.Diagnostics().Errors(), "was not submitted; nothing ran")
+	if n := len(fake.Jobs()); n != 4 {
+		t.Errorf("%d jobs after the interrupt, want 4", n)
+	}
+	run = tf.StartApply()
+	for _, j := range fake.Jobs() {
+		fake.Finish(j.SubmissionID, raytest.Succeeded())
+	}
+	if r := run.Wait(); r.ExitCode() != 0 {
+		t.Errorf("the last apply: %s", r.Diagnostics())
+	}
+	requireRuns(t, fake, forever, 5)
 }

@@ -185,6 +185,7 @@ func (w *waiting) next() string {
 func (r *jobResource) addSubmitError(m *jobModel, run jobs.Run, err error, diags *diag.Diagnostics) {
 	var foreign *jobs.ForeignError
 	var claimed *jobs.ClaimedError
+	var queue *jobs.QueueTimeoutError
 	switch {
 	case errors.As(err, &foreign):
 		at := path.Root("name")
@@ -195,11 +196,22 @@ func (r *jobResource) addSubmitError(m *jobModel, run jobs.Run, err error, diags
 	case errors.As(err, &claimed):
 		diags.AddAttributeError(path.Root("name"), fmt.Sprintf("Two resources claim job %s", m.label()),
 			fmt.Sprintf("Submission %q was already submitted or taken over by another resource of this apply. Give each its own name, or different triggers.", claimed.ID))
+	case errors.As(err, &queue):
+		diags.AddAttributeError(path.Root("timeouts"), fmt.Sprintf("Job %s was not submitted; nothing ran", m.label()),
+			fmt.Sprintf("Its turn did not come within %s: %d jobs of this apply are active on the cluster, and the provider's max_active_jobs is %d. Apply again, raise one of the two, or let jobs end.", queue.After, queue.Active, r.Pool().MaxActiveJobs()))
 	case ray.OutcomeUnknown(err):
 		fw.AddError(diags, path.Empty(), fmt.Sprintf("It is not known whether job %s was submitted", m.label()),
 			fmt.Errorf("the answer to the submission was lost and the cluster could not be asked, so submission %s may run. Apply again: it is taken over where it is there, and submitted where it is not. To stop it: ray job stop %s: %w", run.ID, run.ID, err))
 	default:
 		fw.AddError(diags, path.Empty(), fmt.Sprintf("Job %s was not submitted; nothing ran", m.label()), err)
+	}
+}
+
+// queued logs that the job waits for its turn.
+func (r *jobResource) queued(ctx context.Context, m *jobModel) func(time.Duration, int) {
+	return func(waited time.Duration, active int) {
+		tflog.Info(ctx, fmt.Sprintf("job %s waits for its turn: %d jobs of this apply are active, and max_active_jobs is %d", m.label(), active, r.Pool().MaxActiveJobs()),
+			map[string]any{"waited": waited.Round(time.Second).String()})
 	}
 }
 
