@@ -47,6 +47,17 @@ resource "ray_job" "worker" {
   stop_timeout = "30s"
 }
 
+# A job that returns a value, with its whole log in a file.
+resource "ray_job" "evaluate" {
+  name       = "evaluate"
+  entrypoint = "echo 'RAY_JOB_RESULT={\"accuracy\": 0.93}'"
+  log_file   = "${path.module}/logs/evaluate.log"
+}
+
+output "accuracy" {
+  value = try(ray_job.evaluate.result.accuracy, null)
+}
+
 output "probe" {
   value = "${ray_job.probe.status} with exit code ${ray_job.probe.driver_exit_code}"
 }

@@ -91,37 +91,84 @@ func (c *Client) ListJobs(ctx context.Context, keep func(submissionID string) bo
 }
 
 func decodeJobs(body io.Reader, keep func(string) bool) ([]ray.Job, error) {
-	d := json.NewDecoder(body)
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		return nil, errors.Join(errors.New("it is no list of jobs"), err)
-	}
 	jobs := []ray.Job{}
-	for d.More() {
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return nil, err
-		}
+	err := eachRow(body, func(raw json.RawMessage) error {
 		var peek struct {
 			SubmissionID *string `json:"submission_id"`
 		}
 		if err := json.Unmarshal(raw, &peek); err != nil {
-			return nil, err
+			return err
 		}
 		id := value(peek.SubmissionID)
 		if id == "" || (keep != nil && !keep(id)) {
-			continue
+			return nil
 		}
 		var r jobRow
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return nil, fmt.Errorf("job %q: %w", id, err)
+			return fmt.Errorf("job %q: %w", id, err)
 		}
 		jobs = append(jobs, r.job())
-	}
-	if _, err := d.Token(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return jobs, nil
 }
+
+// eachRow passes the members of a list to row, one at a time.
+func eachRow(body io.Reader, row func(json.RawMessage) error) error {
+	d := json.NewDecoder(body)
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.Join(errors.New("it is no list of jobs"), err)
+	}
+	for d.More() {
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return err
+		}
+		if err := row(raw); err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+// Jobs lists what ran on the cluster for which keep is true: submissions, and drivers
+// that nobody submitted, which have no SubmissionID and read SUCCEEDED however they
+// ended. The runtime_env of each is dropped undecoded. GET /api/jobs/, since Ray 2.0;
+// see ListJobs.
+func (c *Client) Jobs(ctx context.Context, keep func(ray.Job) bool) ([]ray.Job, error) {
+	var jobs []ray.Job
+	k := call{op: "list the jobs", method: http.MethodGet, path: jobsPath, redact: true}
+	err := c.do(ctx, k, func(_ *http.Response, body io.Reader) error {
+		jobs = []ray.Job{}
+		return eachRow(body, func(raw json.RawMessage) error {
+			var r struct {
+				jobRow
+				RuntimeEnv dropped `json:"runtime_env"` // in place of jobRow's
+			}
+			if err := json.Unmarshal(raw, &r); err != nil {
+				return err
+			}
+			if job := r.job(); keep(job) {
+				jobs = append(jobs, job)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return jobs, nil
+}
+
+// dropped is a member that is not decoded.
+type dropped struct{}
+
+// UnmarshalJSON drops b.
+func (*dropped) UnmarshalJSON([]byte) error { return nil }
 
 // Submit submits a job once. POST /api/jobs/, since Ray 2.0. KindConflict: a job
 // with this id exists, so nothing was started by this call. OutcomeUnknown: the

@@ -40,6 +40,8 @@ type Engine struct {
 	nodesLock chan struct{}
 	nodes     map[string]bool
 	nodesAt   time.Time
+	// copies bounds the logs that are read for copies at the same time.
+	copies chan struct{}
 	// listing is held by the one caller that lists the cluster's jobs.
 	listing chan struct{}
 	// poll looks at the jobs that are waited for.
@@ -59,7 +61,7 @@ func New(o Options) *Engine {
 	if o.MaxUnreachable <= 0 {
 		o.MaxUnreachable = 10 * time.Minute
 	}
-	e := &Engine{o: o, slots: make(chan struct{}, 8), listing: make(chan struct{}, 1), nodesLock: make(chan struct{}, 1), settled: settled, staleAfter: staleAfter}
+	e := &Engine{o: o, slots: make(chan struct{}, 8), copies: make(chan struct{}, 4), listing: make(chan struct{}, 1), nodesLock: make(chan struct{}, 1), settled: settled, staleAfter: staleAfter}
 	e.poll.engine = e
 	return e
 }

@@ -64,27 +64,3 @@ func TestRegistry_aDeleteNeverTakesWhatACreateOwns(t *testing.T) {
 		t.Error("a disowned id can be owned again")
 	}
 }
-
-// The lines were recorded from the job log of a Ray 2.60 head.
-func TestLastRun_cutsOffEarlierRunsOfTheID(t *testing.T) {
-	t.Parallel()
-	const log = "2026-11-23 12:00:00,123\tINFO job_manager.py:581 -- Runtime env is setting up.\n" +
-		"old\n" +
-		"Running entrypoint for job n-0123456789: echo old\n" +
-		"2026-11-23 12:10:00,456\tINFO job_manager.py:581 -- Runtime env is setting up.\n" +
-		"new\nRunning entrypoint for job other: x\n" +
-		"Running entrypoint for job n-0123456789: echo new\n"
-	if got, want := jobs.LastRun(log, "n-0123456789"), "new\nRunning entrypoint for job other: x"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got, want := jobs.LastRun("a\nb\n", "n-0123456789"), "a\nb"; got != want {
-		t.Errorf("a tail without a beginning: got %q, want %q", got, want)
-	}
-}
-
-func TestMask_hidesSecretsInATail(t *testing.T) {
-	t.Parallel()
-	if got, want := jobs.Mask("token=hunter22 a=1", []string{"hunter22", "1", ""}), "token=(sensitive value) a=1"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}

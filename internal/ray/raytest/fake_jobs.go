@@ -21,6 +21,7 @@ type fakeJob struct {
 	endedAt              time.Time
 	written              int // steps of script whose output is in the log
 	node                 string
+	fits                 string // the first node that meets its requirements
 	status               ray.JobStatus
 	message, errorType   string
 	exit                 *int
@@ -201,8 +202,10 @@ func (f *Fake) submit(id string, req object) {
 		env = stringMap(r.get("env_vars"))
 	}
 	j.script = run(j.entrypoint, env, f.commands)
+	var fits bool
+	j.fits, fits = f.fits(req)
 	switch {
-	case !f.fits(req):
+	case !fits:
 		j.startAt, j.message = time.Time{}, msgResources
 	case f.hold:
 		j.startAt = time.Time{}
@@ -216,9 +219,9 @@ func (f *Fake) submit(id string, req object) {
 	f.log(j, now.UTC().Format("2006-01-02 15:04:05,000")+"\tINFO job_manager.py:581 -- Runtime env is setting up.\n")
 }
 
-// fits reports whether some node has, in total, what the entrypoint asks for. What
+// fits finds the first node that has, in total, what the entrypoint asks for. What
 // others use is not counted.
-func (f *Fake) fits(req object) bool {
+func (f *Fake) fits(req object) (node string, ok bool) {
 	need := ray.Resources{}
 	for name, v := range map[string]any{
 		"CPU": req.get("entrypoint_num_cpus"), "GPU": req.get("entrypoint_num_gpus"), "memory": req.get("entrypoint_memory"),
@@ -230,7 +233,7 @@ func (f *Fake) fits(req object) bool {
 			need[m.name] = number(m.value)
 		}
 	}
-	return slices.ContainsFunc(f.nodes, func(n ray.Node) bool {
+	i := slices.IndexFunc(f.nodes, func(n ray.Node) bool {
 		for name, v := range need {
 			if n.Total[name] < v {
 				return false
@@ -238,9 +241,36 @@ func (f *Fake) fits(req object) bool {
 		}
 		return n.State != ray.NodeDead
 	})
+	if i < 0 {
+		return "", false
+	}
+	return f.nodes[i].NodeID, true
 }
 
-func (f *Fake) log(j *fakeJob, text string) { f.logs[j.id] += text }
+// place is the node that the job's driver starts on: the head, unless its
+// requirements led it elsewhere.
+func (f *Fake) place(j *fakeJob) string {
+	for _, n := range f.nodes {
+		if n.NodeID == j.fits && !n.Head && n.State != ray.NodeDead {
+			return j.fits
+		}
+	}
+	return f.head().NodeID
+}
+
+// log writes to the job's log on the node of its driver; what the agent writes
+// before there is one is on the head.
+func (f *Fake) log(j *fakeJob, text string) { f.logs[f.logKey(j.node, j.id)] += text }
+
+// logKey names a log. Those on the head outlive it: its disk does.
+func (f *Fake) logKey(node, id string) string {
+	for _, n := range f.nodes {
+		if n.NodeID == node && !n.Head {
+			return node + "/" + id
+		}
+	}
+	return id
+}
 
 // settle brings all jobs to the present, which it returns.
 func (f *Fake) settle() time.Time {
@@ -268,7 +298,7 @@ func (f *Fake) advance(j *fakeJob, now time.Time) {
 		return
 	}
 	if j.status == ray.JobPending && !j.startAt.IsZero() && !j.startAt.After(now) {
-		j.status, j.message, j.startedAt, j.node = ray.JobRunning, msgRunning, j.startAt, f.head().NodeID
+		j.status, j.message, j.startedAt, j.node = ray.JobRunning, msgRunning, j.startAt, f.place(j)
 		f.executions[j.id]++
 		f.entrypoints[j.entrypoint]++
 		f.write(j, j.startedAt)
@@ -334,7 +364,7 @@ func (f *Fake) end(j *fakeJob, at time.Time, o Outcome) {
 		case o.Status == ray.JobStopped:
 			j.message = msgStopped
 		case o.ExitCode != nil:
-			j.message = fmt.Sprintf(msgFailed, *o.ExitCode, lastLines(f.logs[j.id], 10, 20000))
+			j.message = fmt.Sprintf(msgFailed, *o.ExitCode, lastLines(f.logs[f.logKey(j.node, j.id)], 10, 20000))
 		}
 	}
 	if j.errorType == "" && o.Status == ray.JobFailed && o.ExitCode != nil {

@@ -349,7 +349,7 @@ func (f *Fake) serveLogs(r *request) answer {
 		return jsonAnswer(object{{"logs", ""}})
 	}
 	f.reconcile()
-	return jsonAnswer(object{{"logs", f.logs[r.id]}})
+	return jsonAnswer(object{{"logs", f.logs[f.logKey(j.node, r.id)]}})
 }
 
 // serveLogFile is get_logs of state_head.py. Ray <= 2.44 flags each chunk and
@@ -384,7 +384,7 @@ func (f *Fake) logFile(node, file, lines string) answer {
 		return text(http.StatusInternalServerError, strings.Replace(recorded("logfile-nonode.txt"), "ffff", node, 1))
 	}
 	id := strings.TrimSuffix(strings.TrimPrefix(file, "job-driver-"), ".log")
-	log, ok := f.logs[id]
+	log, ok := f.logs[f.logKey(node, id)]
 	if !ok || file != "job-driver-"+id+".log" {
 		return text(http.StatusInternalServerError, fmt.Sprintf("A file is not found at: /tmp/ray/%s/logs/%s", f.session, file))
 	}
@@ -420,7 +420,22 @@ func (f *Fake) Log(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.settle()
-	return f.logs[id]
+	node := ""
+	if j := f.jobs[id]; j != nil {
+		node = j.node
+	}
+	return f.logs[f.logKey(node, id)]
+}
+
+// TruncateLog empties a job's log, as somebody does who makes room on the disk: on
+// 2.60.0 the entrypoint goes on at the file's new end.
+func (f *Fake) TruncateLog(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	if j := f.jobs[id]; j != nil {
+		f.logs[f.logKey(j.node, id)] = ""
+	}
 }
 
 // RequestRoutes returns the routes that were asked for, sorted, for messages.

@@ -76,27 +76,29 @@ type jobModel struct {
 	OnDestroy   types.String `tfsdk:"on_destroy"`
 	OnInterrupt types.String `tfsdk:"on_interrupt"`
 	LogLines    types.Int64  `tfsdk:"log_lines"`
+	LogFile     types.String `tfsdk:"log_file"`
 
 	Retry          types.Object `tfsdk:"retry"`
 	CheckpointPath types.String `tfsdk:"checkpoint_path"`
 	RerunOn        types.Set    `tfsdk:"rerun_on"`
 
-	JobID          types.String `tfsdk:"job_id"`
-	Status         types.String `tfsdk:"status"`
-	ErrorType      types.String `tfsdk:"error_type"`
-	DriverExitCode types.Int64  `tfsdk:"driver_exit_code"`
-	SubmittedAt    types.String `tfsdk:"submitted_at"`
-	EndedAt        types.String `tfsdk:"ended_at"`
-	DriverNodeID   types.String `tfsdk:"driver_node_id"`
-	ClusterID      types.String `tfsdk:"cluster_id"`
-	URL            types.String `tfsdk:"url"`
-	PackageURI     types.String `tfsdk:"package_uri"`
-	WorkingDirHash types.String `tfsdk:"working_dir_hash"`
-	MetadataAll    types.Map    `tfsdk:"metadata_all"`
-	Attempt        types.Int64  `tfsdk:"attempt"`
-	Attempts       types.List   `tfsdk:"attempts"`
-	InputsDigest   types.String `tfsdk:"inputs_digest"`
-	Owner          types.String `tfsdk:"owner"`
+	JobID          types.String  `tfsdk:"job_id"`
+	Status         types.String  `tfsdk:"status"`
+	ErrorType      types.String  `tfsdk:"error_type"`
+	DriverExitCode types.Int64   `tfsdk:"driver_exit_code"`
+	SubmittedAt    types.String  `tfsdk:"submitted_at"`
+	EndedAt        types.String  `tfsdk:"ended_at"`
+	DriverNodeID   types.String  `tfsdk:"driver_node_id"`
+	ClusterID      types.String  `tfsdk:"cluster_id"`
+	URL            types.String  `tfsdk:"url"`
+	PackageURI     types.String  `tfsdk:"package_uri"`
+	WorkingDirHash types.String  `tfsdk:"working_dir_hash"`
+	MetadataAll    types.Map     `tfsdk:"metadata_all"`
+	Attempt        types.Int64   `tfsdk:"attempt"`
+	Attempts       types.List    `tfsdk:"attempts"`
+	InputsDigest   types.String  `tfsdk:"inputs_digest"`
+	Owner          types.String  `tfsdk:"owner"`
+	Result         types.Dynamic `tfsdk:"result"`
 }
 
 // jobIdentity is the resource identity.
@@ -332,6 +334,9 @@ func (m *jobModel) settle() {
 	if m.Attempts.IsUnknown() || m.Attempts.IsNull() {
 		m.Attempts = types.ListNull(attemptType)
 	}
+	if m.Result.IsUnknown() {
+		m.Result = types.DynamicNull()
+	}
 }
 
 // pin takes every computed value from o.
@@ -339,7 +344,7 @@ func (m *jobModel) pin(o *jobModel) {
 	m.SubmissionID, m.JobID, m.Status, m.ErrorType, m.DriverExitCode = o.SubmissionID, o.JobID, o.Status, o.ErrorType, o.DriverExitCode
 	m.SubmittedAt, m.EndedAt, m.DriverNodeID, m.ClusterID, m.URL = o.SubmittedAt, o.EndedAt, o.DriverNodeID, o.ClusterID, o.URL
 	m.PackageURI, m.WorkingDirHash, m.MetadataAll = o.PackageURI, o.WorkingDirHash, o.MetadataAll
-	m.Attempt, m.Attempts, m.InputsDigest, m.Owner = o.Attempt, o.Attempts, o.InputsDigest, o.Owner
+	m.Attempt, m.Attempts, m.InputsDigest, m.Owner, m.Result = o.Attempt, o.Attempts, o.InputsDigest, o.Owner, o.Result
 }
 
 // unsettle plans what a wait will find out.
@@ -347,7 +352,7 @@ func (m *jobModel) unsettle() {
 	m.Status, m.JobID, m.ErrorType = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
 	m.SubmittedAt, m.EndedAt = types.StringUnknown(), types.StringUnknown()
 	m.DriverNodeID, m.DriverExitCode = types.StringUnknown(), types.Int64Unknown()
-	m.Attempts = types.ListUnknown(attemptType)
+	m.Attempts, m.Result = types.ListUnknown(attemptType), types.DynamicUnknown()
 }
 
 // unsettleRun plans a wait in which another attempt may come to be the job.

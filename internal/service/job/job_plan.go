@@ -62,6 +62,7 @@ func (r *jobResource) planCreate(ctx context.Context, plan, config *jobModel, ag
 		return
 	}
 	plan.Owner = textOrNull(pool.Owner())
+	r.planLogs(ctx, plan, &resp.Diagnostics)
 	if !plan.inputsKnown(ctx) || config.SubmissionID.IsUnknown() {
 		return
 	}
@@ -143,6 +144,9 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 	case !plan.Cluster.Equal(state.Cluster) && !state.terminal():
 		plan.unsettle()
 		plan.URL = types.StringUnknown()
+	}
+	if plan.Status.IsUnknown() && plan.Cluster.Equal(state.Cluster) {
+		r.planLogs(ctx, plan, &resp.Diagnostics)
 	}
 	r.warnLost(state, &resp.Diagnostics)
 }

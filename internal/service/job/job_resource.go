@@ -107,6 +107,11 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	limit, d := m.Timeouts.Create(ctx, 0)
 	resp.Diagnostics.Append(d...)
 	request.Queued, request.QueueTimeout = r.queued(ctx, &m), limit
+	log := r.openLog(ctx, cluster, &m, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	defer func() { log.close(&resp.Diagnostics) }()
 	engine := r.engine(cluster)
 	run, err := engine.Submit(ctx, request)
 	if err != nil {
@@ -127,7 +132,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	m.setAttempts(ctx, earlier, &resp.Diagnostics)
 	w := retrying{
-		waiting: waiting{resource: r, engine: engine, model: &m, run: run, create: true},
+		waiting: waiting{resource: r, engine: engine, model: &m, run: run, create: true, log: log},
 		policy:  m.retry(ctx, &resp.Diagnostics),
 		request: func(*diag.Diagnostics) (jobs.Request, string, bool) { return request, uri, true },
 		url:     page(ctx, cluster),
@@ -136,6 +141,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if outcome == forget {
 		return
 	}
+	w.deliver(ctx, outcome, &resp.Diagnostics)
 	m.settle()
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
@@ -356,15 +362,24 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 			m.URL = url
 		}
 	}
+	if !w.lookOnly {
+		w.log = r.openLog(ctx, cluster, &m, &resp.Diagnostics)
+		if resp.Diagnostics.HasError() {
+			return
+		}
+		defer func() { w.log.close(&resp.Diagnostics) }()
+	}
 	limit, d := m.Timeouts.Update(ctx, 0)
 	resp.Diagnostics.Append(d...)
 	first := func(ctx context.Context, diags *diag.Diagnostics) outcome {
 		if state.terminal() { // no look can change what is over, and Ray may have forgotten it
+			w.lookBack(ctx)
 			return w.over(ctx, state.job(ctx), diags)
 		}
 		return w.waiting.wait(ctx, limit, diags)
 	}
 	out := w.wait(ctx, limit, first, &resp.Diagnostics)
+	w.deliver(ctx, out, &resp.Diagnostics)
 	if resp.Identity != nil && !m.SubmissionID.Equal(state.SubmissionID) { // another attempt is the job now
 		resp.Diagnostics.Append(resp.Identity.Set(ctx, jobIdentity{m.SubmissionID, m.ClusterID})...)
 	}
@@ -384,7 +399,7 @@ func (m *jobModel) pinUnknown(o *jobModel) {
 	if m.Status.IsUnknown() {
 		m.Status, m.JobID, m.ErrorType, m.SubmittedAt = o.Status, o.JobID, o.ErrorType, o.SubmittedAt
 		m.EndedAt, m.DriverNodeID, m.DriverExitCode = o.EndedAt, o.DriverNodeID, o.DriverExitCode
-		m.Attempts = o.Attempts
+		m.Attempts, m.Result = o.Attempts, o.Result
 	}
 	if m.SubmissionID.IsUnknown() {
 		m.SubmissionID, m.Attempt = o.SubmissionID, o.Attempt

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"regexp"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/fw"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
 )
 
 var (
@@ -36,7 +38,7 @@ func (r *jobResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		"cluster":  fw.ClusterAttribute(),
 		"timeouts": fw.Timeouts(ctx, timeouts.Opts{Create: true, Update: true, CreateDescription: "How long an apply waits for the job, as in `\"90m\"`. When the time is up the job goes on and the error says how to take it back. No limit by default.", UpdateDescription: "How long an update waits for the job; see `create`."}),
 	}
-	for _, group := range []map[string]schema.Attribute{inputAttributes(), requirementAttributes(), behaviourAttributes(), limitAttributes(), retryAttributes(), rerunAttributes(), computedAttributes()} {
+	for _, group := range []map[string]schema.Attribute{inputAttributes(), requirementAttributes(), behaviourAttributes(), limitAttributes(), retryAttributes(), rerunAttributes(), logAttributes(), computedAttributes()} {
 		maps.Copy(attributes, group)
 	}
 	resp.Schema = schema.Schema{
@@ -178,6 +180,11 @@ func computedAttributes() map[string]schema.Attribute {
 		"attempt":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of the run among those with the same inputs, from 1."},
 		"inputs_digest":    text("Digest of all inputs of the job, part of the stamp that marks it on the cluster."),
 		"owner":            text("The provider's `owner` at submission, part of the stamp."),
+		"result": schema.DynamicAttribute{
+			Computed: true,
+			MarkdownDescription: fmt.Sprintf("What the job returned: the JSON of the last line `RAY_JOB_RESULT={...}` at the beginning of a line of this run's log, at most 64 KiB. Null where the job wrote none within the last %d lines (anywhere with `log_file`), and unless apply waited for the job's end. "+
+				"Its type is that of the JSON, so read it with `try(ray_job.x.result.accuracy, null)`. It is stored in the state as it is: write no secrets.", jobs.ResultLines),
+		},
 	}
 }
 

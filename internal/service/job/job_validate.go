@@ -40,6 +40,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 	validateRetry(ctx, &m, &resp.Diagnostics)
 	validateLimits(&m, &resp.Diagnostics)
 	validateRerun(&m, &resp.Diagnostics)
+	validateLogs(&m, &resp.Diagnostics)
 }
 
 func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {

@@ -146,6 +146,8 @@ func (w *waiting) interrupted(ctx context.Context, diags *diag.Diagnostics) outc
 		return forget
 	}
 	w.model.fromJob(ctx, job, diags)
+	w.log.finish(ctx, job)
+	w.last = job
 	if job.Status != ray.JobStopped {
 		return w.over(ctx, job, diags) // it was faster
 	}

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/fw"
@@ -8,5 +9,6 @@ import (
 
 // Service is what this package offers to the provider.
 var Service = fw.Service{
-	Resources: []func() resource.Resource{newJobResource, newWaitResource},
+	Resources:   []func() resource.Resource{newJobResource, newWaitResource},
+	DataSources: []func() datasource.DataSource{newJobData, newJobsData, newJobLogsData},
 }

@@ -47,6 +47,9 @@ type waiting struct {
 	final bool
 	// pendingMessage is what Ray said last while the job was PENDING.
 	pendingMessage string
+	log            *logFile
+	// last is the job as it was last seen.
+	last ray.Job
 }
 
 func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Diagnostics) outcome {
@@ -60,7 +63,11 @@ func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Dia
 		waitCtx, cancel = context.WithTimeoutCause(ctx, limit, jobs.ErrDeadline)
 		defer cancel()
 	}
+	endCopy := w.log.follow(ctx, w.run.ID)
 	job, verdict, err := w.engine.WaitWithin(waitCtx, w.run, goal, w.model.limits(), w.progress(ctx))
+	endCopy()
+	w.log.finish(ctx, job)
+	w.last = job
 	if job.Status != "" {
 		w.model.fromJob(ctx, job, diags)
 	} else if w.create {
@@ -88,6 +95,14 @@ func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Dia
 		return w.interrupted(ctx, diags)
 	}
 	return w.stillRunning(verdict, limit, err, diags)
+}
+
+// lookBack takes what a job that is over has left, as far as Ray has not forgotten it.
+func (w *waiting) lookBack(ctx context.Context) {
+	if job, err := w.engine.Get(ctx, w.run.ID); err == nil {
+		w.last = job
+		w.log.finish(ctx, job)
+	}
 }
 
 // notThere is a job that is not on the cluster that the configuration names now:
