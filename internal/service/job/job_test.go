@@ -29,6 +29,12 @@ type config = map[string]any
 func newTest(t *testing.T, opts ...raytest.Option) (*core.Core, *raytest.Fake) {
 	t.Helper()
 	t.Parallel()
+	return newAlone(t, opts...)
+}
+
+// newAlone is newTest for a test that keeps the machine busy by itself.
+func newAlone(t *testing.T, opts ...raytest.Option) (*core.Core, *raytest.Fake) {
+	t.Helper()
 	fake := raytest.NewFake(opts...)
 	t.Cleanup(fake.Close)
 	tf := core.New(t, func() tfprotov6.ProviderServer {

@@ -40,9 +40,9 @@ func running(t *testing.T, fake *raytest.Fake, n int) (ids []string) {
 	return ids
 }
 
-func TestFakeJobWait_300JobsAndOneGate(t *testing.T) {
-	const n = 300
-	tf, fake := newTest(t)
+func TestFakeJobWait_manyJobsAndOneGate(t *testing.T) {
+	const n = many
+	tf, fake := newAlone(t)
 	ids := fanOut(tf, n, nil)
 	tf.Resource(gate, config{"jobs": ids})
 	start := time.Now()
@@ -61,7 +61,7 @@ func TestFakeJobWait_300JobsAndOneGate(t *testing.T) {
 	}
 	ended := time.Now()
 	r := run.Wait()
-	t.Logf("300 jobs submitted within %s; the wait cost %v in a second; passed %s after the last end", submitted, waited, time.Since(ended))
+	t.Logf("%d jobs submitted within %s; the wait cost %v in a second; passed %s after the last end", n, submitted, waited, time.Since(ended))
 	if r.ExitCode() != 0 {
 		t.Fatalf("exit code %d\n%s", r.ExitCode(), r.Diagnostics())
 	}
