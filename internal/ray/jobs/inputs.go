@@ -28,6 +28,9 @@ type Inputs struct {
 	Entrypoint string
 	// RuntimeEnv is Ray's runtime_env without working_dir.
 	RuntimeEnv map[string]any
+	// EnvVarsVersion and RuntimeEnvVersion stand for the values of Request.Hidden,
+	// which no digest may hold.
+	EnvVarsVersion, RuntimeEnvVersion string
 	// WorkingDir is a remote URI, posted as it is. Empty with a directory.
 	WorkingDir string
 	// WorkingDirHash is the hash of a directory's content, "v1:<hex>:<hex>"; the
@@ -67,6 +70,8 @@ func (in Inputs) document() map[string]any {
 	text("name", in.Name)
 	text("submission_id", in.SubmissionID)
 	text("entrypoint", in.Entrypoint)
+	text("env_vars_wo_version", in.EnvVarsVersion)
+	text("runtime_env_json_wo_version", in.RuntimeEnvVersion)
 	env := map[string]any{}
 	for k, v := range in.RuntimeEnv {
 		if !Empty(v) {

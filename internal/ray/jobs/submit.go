@@ -36,6 +36,10 @@ type Request struct {
 	KeepFailed bool
 	// After is an attempt that is over: only a later one will do.
 	After int
+	// Hidden is the part of the runtime_env that is secret: the versions among the
+	// inputs stand for it. It has no key of RuntimeEnv but env_vars, whose members
+	// are joined.
+	Hidden map[string]any
 	// TellAttempt and CheckpointPath put EnvAttempt and EnvCheckpointPath into the
 	// job's environment. They are no inputs.
 	TellAttempt    bool
@@ -406,10 +410,22 @@ func (r Request) submission(run Run) ray.Submission {
 	case r.WorkingDir != "":
 		env["working_dir"] = r.WorkingDir
 	}
+	r.hide(env)
 	r.tell(env, run.Attempt)
 	return ray.Submission{
 		Entrypoint: r.Entrypoint, SubmissionID: run.ID, RuntimeEnv: env, Metadata: run.Stamp.Mark(r.Metadata),
 		NumCPUs: r.NumCPUs, NumGPUs: r.NumGPUs, MemoryBytes: r.MemoryBytes, Resources: r.Resources, LabelSelector: r.LabelSelector,
+	}
+}
+
+// hide puts the hidden part into env.
+func (r Request) hide(env map[string]any) {
+	open, _ := env["env_vars"].(map[string]any)
+	maps.Copy(env, r.Hidden)
+	if hidden, ok := r.Hidden["env_vars"].(map[string]any); ok {
+		vars := maps.Clone(hidden)
+		maps.Copy(vars, open)
+		env["env_vars"] = vars
 	}
 }
 

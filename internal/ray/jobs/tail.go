@@ -2,9 +2,7 @@ package jobs
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -140,40 +138,4 @@ func shown(line string) string {
 		line = fmt.Sprintf("[%d bytes left out] %s", n-maxShown, strings.ToValidUTF8(line[n-maxShown:], ""))
 	}
 	return line
-}
-
-// Mask replaces each secret of four or more characters in text: as it is, as JSON
-// and Python write it between quotes, and, of one that has several lines, each line
-// of eight or more characters.
-func Mask(text string, secrets []string) string {
-	var all []string
-	for _, s := range secrets {
-		all = append(all, s, quoted(s))
-		if lines := strings.Split(s, "\n"); len(lines) > 1 {
-			for _, line := range lines {
-				if line = strings.TrimSpace(line); len(line) >= 8 {
-					all = append(all, line)
-				}
-			}
-		}
-	}
-	// Long ones first: one may hold another.
-	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	for _, s := range slices.Compact(all) {
-		if len(s) >= 4 {
-			text = strings.ReplaceAll(text, s, "(sensitive value)")
-		}
-	}
-	return text
-}
-
-// quoted is s as JSON writes it, without the quotes.
-func quoted(s string) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		return s
-	}
-	return strings.TrimSuffix(b.String()[1:], "\"\n")
 }

@@ -139,27 +139,6 @@ func TestTail_isFitToBeShown(t *testing.T) {
 	}
 }
 
-func TestMask_hidesSecretsInATail(t *testing.T) {
-	t.Parallel()
-	const pem = "-----BEGIN KEY-----\nAAAABBBBCCCC\nDDDD\n-----END KEY-----\n"
-	const hidden = "(sensitive value)"
-	for _, test := range []struct {
-		text    string
-		secrets []string
-		want    string
-	}{
-		{"token=hunter22 a=1", []string{"hunter22", "1", ""}, "token=" + hidden + " a=1"},
-		{"hunter22-more", []string{"hunter22", "hunter22-more"}, hidden},
-		{`{"p": "a\"b\\c<d"}`, []string{`a"b\c<d`}, `{"p": "` + hidden + `"}`},
-		{pem, []string{pem}, hidden},
-		{"AAAABBBBCCCC\nDDDD\n-----END KEY-----", []string{pem}, hidden + "\nDDDD\n" + hidden}, // a tail that begins in it
-	} {
-		if got := jobs.Mask(test.text, test.secrets); got != test.want {
-			t.Errorf("%q without %q: got %q, want %q", test.text, test.secrets, got, test.want)
-		}
-	}
-}
-
 func TestResult_isTheLastLineOfItsKind(t *testing.T) {
 	t.Parallel()
 	noise := strings.Repeat("noise\n", 5000)

@@ -57,7 +57,8 @@ func (r *jobResource) readImported(ctx context.Context, cluster *conn.Cluster, m
 	}
 	m.ClusterID = textOrNull(info.ClusterID)
 	m.Entrypoint = types.StringValue(job.Entrypoint)
-	env, workingDir := importedEnv(job.RuntimeEnv)
+	stamp, stamped := jobs.StampOf(job.Metadata)
+	env, workingDir := importedEnv(job.RuntimeEnv, stamped)
 	m.RuntimeEnvJSON = env
 	switch {
 	case strings.HasPrefix(workingDir, "gcs://"):
@@ -66,9 +67,9 @@ func (r *jobResource) readImported(ctx context.Context, cluster *conn.Cluster, m
 		m.WorkingDir = types.StringValue(workingDir)
 	}
 	m.Attempt = types.Int64Value(1)
-	if s, ok := jobs.StampOf(job.Metadata); ok {
-		m.Name, m.Owner, m.InputsDigest = textOrNull(s.Name), textOrNull(s.Owner), types.StringValue(s.Digest)
-		m.Attempt = types.Int64Value(int64(s.Attempt))
+	if stamped {
+		m.Name, m.Owner, m.InputsDigest = textOrNull(stamp.Name), textOrNull(stamp.Owner), types.StringValue(stamp.Digest)
+		m.Attempt = types.Int64Value(int64(stamp.Attempt))
 	}
 	m.fromJob(ctx, job, diags)
 	own := map[string]string{}

@@ -2,7 +2,6 @@ package job
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"net/url"
 	"strings"
@@ -59,6 +58,11 @@ type jobModel struct {
 	RuntimeEnvJSON jsontypes.Normalized `tfsdk:"runtime_env_json"`
 	Triggers       types.Map            `tfsdk:"triggers"`
 	Metadata       types.Map            `tfsdk:"metadata"`
+
+	EnvVarsWO               types.Map    `tfsdk:"env_vars_wo"`
+	EnvVarsWOVersion        types.String `tfsdk:"env_vars_wo_version"`
+	RuntimeEnvJSONWO        types.String `tfsdk:"runtime_env_json_wo"`
+	RuntimeEnvJSONWOVersion types.String `tfsdk:"runtime_env_json_wo_version"`
 
 	NumCPUs       types.Float64 `tfsdk:"entrypoint_num_cpus"`
 	NumGPUs       types.Float64 `tfsdk:"entrypoint_num_gpus"`
@@ -189,24 +193,10 @@ func (m *jobModel) runtimeEnv(ctx context.Context, diags *diag.Diagnostics) map[
 	return env
 }
 
-// secrets are values that no message may show.
-func (m *jobModel) secrets(ctx context.Context) []string {
-	var diags diag.Diagnostics
-	env := m.runtimeEnv(ctx, &diags)
-	vars, _ := env["env_vars"].(map[string]any)
-	var out []string
-	for _, v := range vars {
-		if s, ok := v.(string); ok {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // inputsKnown reports whether every input is known, so that the digest can be
 // computed. A local directory must have been hashed into WorkingDirHash before.
 func (m *jobModel) inputsKnown(ctx context.Context) bool {
-	for _, v := range []attr.Value{m.Name, m.Entrypoint, m.Command, m.WorkingDir, m.RuntimeEnv, m.RuntimeEnvJSON, m.Triggers, m.NumCPUs, m.NumGPUs, m.Memory, m.Resources, m.LabelSelector} {
+	for _, v := range []attr.Value{m.Name, m.Entrypoint, m.Command, m.WorkingDir, m.RuntimeEnv, m.RuntimeEnvJSON, m.EnvVarsWOVersion, m.RuntimeEnvJSONWOVersion, m.Triggers, m.NumCPUs, m.NumGPUs, m.Memory, m.Resources, m.LabelSelector} {
 		if !fullyKnown(ctx, v) {
 			return false
 		}
@@ -238,6 +228,9 @@ func (m *jobModel) inputs(ctx context.Context, ownID string, diags *diag.Diagnos
 		MemoryBytes:   m.Memory.ValueInt64Pointer(),
 		LabelSelector: stringMap(ctx, m.LabelSelector, diags),
 		Triggers:      stringMap(ctx, m.Triggers, diags),
+
+		EnvVarsVersion:    m.EnvVarsWOVersion.ValueString(),
+		RuntimeEnvVersion: m.RuntimeEnvJSONWOVersion.ValueString(),
 	}
 	if m.localDir() {
 		in.WorkingDirHash = m.WorkingDirHash.ValueString()
@@ -316,8 +309,10 @@ func (m *jobModel) job(ctx context.Context) ray.Job {
 	return j
 }
 
-// settle makes every computed value that is still unknown null.
+// settle makes of m what a state may hold: every computed value that is still
+// unknown is null.
 func (m *jobModel) settle() {
+	m.dropHidden()
 	for _, s := range []*types.String{&m.SubmissionID, &m.JobID, &m.Status, &m.ErrorType, &m.SubmittedAt, &m.EndedAt, &m.DriverNodeID, &m.ClusterID, &m.URL, &m.PackageURI, &m.WorkingDirHash, &m.InputsDigest, &m.Owner} {
 		if s.IsUnknown() {
 			*s = types.StringNull()
@@ -386,33 +381,4 @@ func timeOrNull(t time.Time) types.String {
 		return types.StringNull()
 	}
 	return types.StringValue(t.UTC().Format(time.RFC3339))
-}
-
-// importedEnv is the runtime_env of a job that Terraform did not submit, as state
-// holds it: without the working_dir, and with no value of an environment variable,
-// which Ray before 2.59 shows to everybody.
-func importedEnv(raw json.RawMessage) (env jsontypes.Normalized, workingDir string) {
-	all, err := jobs.DecodeObject(string(raw))
-	if err != nil {
-		return jsontypes.NewNormalizedNull(), ""
-	}
-	workingDir, _ = all["working_dir"].(string)
-	delete(all, "working_dir")
-	if vars, ok := all["env_vars"].(map[string]any); ok {
-		maps.DeleteFunc(vars, func(k string, _ any) bool { return strings.HasPrefix(k, jobs.EnvPrefix) })
-		if len(vars) == 0 {
-			delete(all, "env_vars")
-		}
-		for k := range vars {
-			vars[k] = ray.Redacted
-		}
-	}
-	if len(all) == 0 {
-		return jsontypes.NewNormalizedNull(), workingDir
-	}
-	text, err := jobs.Canonical(all)
-	if err != nil {
-		return jsontypes.NewNormalizedNull(), workingDir
-	}
-	return jsontypes.NewNormalizedValue(string(text)), workingDir
 }

@@ -37,6 +37,8 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	ctx = config.quietly(ctx)
+	defer config.mask(ctx, &resp.Diagnostics)
 	if state == nil {
 		again := marked(ctx, req.Private, keyVersion, &resp.Diagnostics)
 		r.planCreate(ctx, &plan, &config, again, resp)
@@ -215,10 +217,14 @@ func (r *jobResource) replacements(ctx context.Context, plan, config, state *job
 	if plan.RuntimeEnv.Equal(state.RuntimeEnv) {
 		env = path.Root("runtime_env_json")
 	}
+	recorded := state.runtimeEnv(ctx, diags)
+	if imported {
+		recorded = withoutHidden(recorded, config.hidden(ctx, diags))
+	}
 	// An import without a stamp knows only these two.
 	inputs := []input{
 		{entrypoint, allKnown(ctx, plan.Entrypoint, plan.Command) && plan.entrypoint(ctx, diags) == state.entrypoint(ctx, diags)},
-		{env, allKnown(ctx, plan.RuntimeEnv, plan.RuntimeEnvJSON) && jobs.SameJSON(plan.runtimeEnv(ctx, diags), state.runtimeEnv(ctx, diags))},
+		{env, allKnown(ctx, plan.RuntimeEnv, plan.RuntimeEnvJSON) && jobs.SameJSON(plan.runtimeEnv(ctx, diags), recorded)},
 	}
 	if imported && !state.InputsDigest.IsNull() && r.digestMatches(ctx, plan, config, state, diags) {
 		return nil
@@ -237,6 +243,8 @@ func (r *jobResource) replacements(ctx context.Context, plan, config, state *job
 			input{path.Root("entrypoint_memory"), plan.Memory.Equal(state.Memory)},
 			input{path.Root("entrypoint_resources"), sameMap(plan.Resources, state.Resources)},
 			input{path.Root("entrypoint_label_selector"), sameMap(plan.LabelSelector, state.LabelSelector)},
+			input{path.Root("env_vars_wo_version"), plan.EnvVarsWOVersion.Equal(state.EnvVarsWOVersion)},
+			input{path.Root("runtime_env_json_wo_version"), plan.RuntimeEnvJSONWOVersion.Equal(state.RuntimeEnvJSONWOVersion)},
 			input{path.Root("triggers"), sameMap(plan.Triggers, state.Triggers)},
 		)
 	}

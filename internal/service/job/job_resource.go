@@ -91,6 +91,10 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	var m, config jobModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	recheckHidden(ctx, &config, &resp.Diagnostics)
+	m.takeHidden(&config)
+	ctx = config.quietly(ctx)
+	defer config.mask(ctx, &resp.Diagnostics)
 	cluster := r.knownCluster(ctx, &m, &resp.Diagnostics)
 	summary := fmt.Sprintf("Job %s was not submitted", m.label())
 	if resp.Diagnostics.HasError() || cluster == nil || !r.writable(summary, &resp.Diagnostics) {
@@ -183,6 +187,7 @@ func (r *jobResource) request(ctx context.Context, m *jobModel, ownID string, di
 		request.Package = &jobs.Package{URI: hash.URI, Size: tree.ZipSize(), Write: tree.WriteZip}
 	}
 	request.Inputs = m.inputs(ctx, ownID, diags)
+	request.Hidden = m.hidden(ctx, diags)
 	digest, err := request.Digest()
 	if err != nil {
 		fw.AddError(diags, path.Empty(), "The job's inputs have no digest", err)
@@ -311,12 +316,17 @@ func lost(same bool) string {
 // Update changes what never replaces a job: nothing of it reaches Ray, but a wait
 // may go on, or begin.
 func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	var m, state jobModel
+	var m, config, state jobModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	recheckHidden(ctx, &config, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	m.takeHidden(&config)
+	ctx = config.quietly(ctx)
+	defer config.mask(ctx, &resp.Diagnostics)
 	wasWaiting := marked(ctx, req.Private, keyWaiting, &resp.Diagnostics)
 	waits := m.Status.IsUnknown()
 	planned := m

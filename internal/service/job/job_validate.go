@@ -37,6 +37,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 			"Ray takes a submission id only once. As long as the record of the previous run is kept, a replacement of this job can't be submitted.")
 	}
 	validateEnv(ctx, &m, &resp.Diagnostics)
+	validateHidden(ctx, &m, &resp.Diagnostics)
 	validateRetry(ctx, &m, &resp.Diagnostics)
 	validateLimits(&m, &resp.Diagnostics)
 	validateRerun(&m, &resp.Diagnostics)
@@ -53,25 +54,7 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 			return
 		}
 	}
-	for _, key := range []string{"working_dir", "excludes"} {
-		if _, ok := fromJSON[key]; ok {
-			diags.AddAttributeError(at, key+" in runtime_env_json", fmt.Sprintf("Set the attribute %s of the job instead: only there a local directory is packaged and its content watched.", key))
-		}
-	}
-	if modules, ok := fromJSON["py_modules"].([]any); ok {
-		for _, module := range modules {
-			if s, ok := module.(string); !ok || !remoteDir(s) {
-				diags.AddAttributeError(at, "Local path in py_modules", fmt.Sprintf("Ray would look for %v on the cluster, where it is not: py_modules of runtime_env_json takes remote URIs only.", module))
-			}
-		}
-	}
-	for key := range fromJSON {
-		if !slices.Contains(knownEnvKeys, key) {
-			diags.AddAttributeWarning(at, fmt.Sprintf("Unknown runtime_env field %q", key), "Ray ignores fields that no plugin of the cluster takes. Check the spelling.")
-		}
-	}
-	validateVars(fromJSON["env_vars"], at, diags)
-	validateReserved(envNames(fromJSON["env_vars"]), at, diags)
+	validateFields(fromJSON, at, diags)
 	var typed map[string]any
 	if !m.RuntimeEnv.IsNull() && fullyKnown(ctx, m.RuntimeEnv) {
 		var env runtimeEnvModel
@@ -87,11 +70,13 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 			diags.AddAttributeError(at, fmt.Sprintf("%s is set twice", key), fmt.Sprintf("runtime_env and runtime_env_json both have %q; keep one.", key))
 		}
 	}
+	hidden := m.hidden(ctx, new(diag.Diagnostics))
 	var managers []string
 	for _, key := range []string{"conda", "pip", "uv"} {
 		_, a := typed[key]
 		_, b := fromJSON[key]
-		if a || b {
+		_, c := hidden[key]
+		if a || b || c {
 			managers = append(managers, key)
 		}
 	}
@@ -99,6 +84,29 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 		diags.AddAttributeError(path.Root("runtime_env"), strings.Join(managers, " and ")+" can't be combined",
 			"Ray sets a job's environment up with one of pip, uv and conda. With conda, packages of pip go into its pip list.")
 	}
+}
+
+// validateFields checks the fields of a runtime_env that is given as JSON at at.
+func validateFields(env map[string]any, at path.Path, diags *diag.Diagnostics) {
+	for _, key := range []string{"working_dir", "excludes"} {
+		if _, ok := env[key]; ok {
+			diags.AddAttributeError(at, fmt.Sprintf("%s in %s", key, at), fmt.Sprintf("Set the attribute %s of the job instead: only there a local directory is packaged and its content watched.", key))
+		}
+	}
+	if modules, ok := env["py_modules"].([]any); ok {
+		for _, module := range modules {
+			if s, ok := module.(string); !ok || !remoteDir(s) {
+				diags.AddAttributeError(at, "Local path in py_modules", fmt.Sprintf("Ray would look for %v on the cluster, where it is not: py_modules of %s takes remote URIs only.", module, at))
+			}
+		}
+	}
+	for key := range env {
+		if !slices.Contains(knownEnvKeys, key) {
+			diags.AddAttributeWarning(at, fmt.Sprintf("Unknown runtime_env field %q", key), "Ray ignores fields that no plugin of the cluster takes. Check the spelling.")
+		}
+	}
+	validateVars(env["env_vars"], at, diags)
+	validateReserved(envNames(env["env_vars"]), at, diags)
 }
 
 func validateVars(v any, at path.Path, diags *diag.Diagnostics) {
