@@ -58,13 +58,14 @@ func TestAccExamples(t *testing.T) {
 			w.Copy(dir)
 			removeImports(t, w)
 			for name, value := range map[string]string{
-				"RAY_ADDRESS":             ray.DashboardURL,
-				"TF_VAR_address":          ray.DashboardURL,
-				"TF_VAR_storage":          w.Dir,
-				"TF_VAR_dashboard_url":    ray.DashboardURL,
-				"TF_VAR_gcs_address":      ray.GCSAddress,
-				"TF_VAR_client_address":   ray.ClientAddress,
-				"TF_VAR_training_address": strings.Replace(ray.DashboardURL, "127.0.0.1", "localhost", 1),
+				"RAY_ADDRESS":              ray.DashboardURL,
+				"TF_VAR_address":           ray.DashboardURL,
+				"TF_VAR_storage":           w.Dir,
+				"TF_VAR_dashboard_url":     ray.DashboardURL,
+				"TF_VAR_gcs_address":       ray.GCSAddress,
+				"TF_VAR_client_address":    ray.ClientAddress,
+				"TF_VAR_database_password": "planted",
+				"TF_VAR_training_address":  strings.Replace(ray.DashboardURL, "127.0.0.1", "localhost", 1),
 			} {
 				w.Setenv(name, value)
 			}

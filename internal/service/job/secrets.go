@@ -38,14 +38,14 @@ func secretAttributes() map[string]schema.Attribute {
 		"env_vars_wo": schema.MapAttribute{
 			Optional: true, WriteOnly: true, ElementType: types.StringType,
 			MarkdownDescription: "Environment variables of the job that no state or plan holds, beside those of `runtime_env`; no name may stand in both. Ray still shows them to whoever may read its API. " +
-				"Needs Terraform 1.11 or OpenTofu 1.11. A change takes effect with one of `env_vars_wo_version`, which is required with it.",
+				"A change takes effect with one of `env_vars_wo_version`, which is required with it.",
 			Validators: []validator.Map{mapvalidator.AlsoRequires(path.MatchRoot("env_vars_wo_version"))},
 		},
 		"env_vars_wo_version": version("env_vars_wo"),
 		"runtime_env_json_wo": schema.StringAttribute{
 			Optional: true, WriteOnly: true, // not of a JSON type, whose message on bad JSON shows it
 			MarkdownDescription: "More of Ray's `runtime_env`, as a JSON object that no state or plan holds, such as packages from an index whose URL has a password in it. No key may stand in `runtime_env` or `runtime_env_json` too. " +
-				"Needs Terraform 1.11 or OpenTofu 1.11. A change takes effect with one of `runtime_env_json_wo_version`, which is required with it.",
+				"A change takes effect with one of `runtime_env_json_wo_version`, which is required with it.",
 			Validators: []validator.String{stringvalidator.AlsoRequires(path.MatchRoot("runtime_env_json_wo_version"))},
 		},
 		"runtime_env_json_wo_version": version("runtime_env_json_wo"),
