@@ -82,6 +82,7 @@ func destroyKey(addr string) string { return addr + " (destroy)" }
 func (a *applying) steps() []*step {
 	var out []*step
 	dependents := a.dependents()
+	afterwards := func(addr string) []string { return append([]string{addr}, dependents[addr]...) }
 	for addr, ch := range a.plan.changes {
 		destroyed := func() (after []string) {
 			for _, d := range dependents[addr] {
@@ -103,15 +104,16 @@ func (a *applying) steps() []*step {
 				&step{key: destroyKey(addr), after: destroyed(), run: func() Diagnostics { return a.destroy(ch) }},
 				&step{key: addr, after: append(slices.Clone(ch.depends), destroyKey(addr)), run: func() Diagnostics { return a.put(ch) }})
 		case ReplaceCreateNew:
-			after := append(destroyed(), addr)
-			after = append(after, dependents[addr]...)
+			after := append(destroyed(), afterwards(addr)...)
 			out = append(out,
 				&step{key: addr, after: ch.depends, run: func() Diagnostics { return a.put(ch) }},
 				&step{key: destroyKey(addr), after: after, run: func() Diagnostics { return a.destroyDeposed(ch.addr, a.deposedBy(ch.addr)) }})
 		}
 	}
+	// A deposed object is one of create_before_destroy: it stays until the create
+	// that should replace it succeeds.
 	for n, ch := range a.plan.deposed {
-		out = append(out, &step{key: fmt.Sprintf("%s (deposed %d)", ch.addr, n), run: func() Diagnostics { return a.destroyDeposed(ch.addr, ch.deposed) }})
+		out = append(out, &step{key: fmt.Sprintf("%s (deposed %d)", ch.addr, n), after: afterwards(ch.addr), run: func() Diagnostics { return a.destroyDeposed(ch.addr, ch.deposed) }})
 	}
 	return out
 }

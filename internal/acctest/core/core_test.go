@@ -128,6 +128,10 @@ func TestFailedCreateBeforeDestroy(t *testing.T) {
 		if !tf.Tainted("x_thing.a") || len(tf.Deposed("x_thing.a")) != 1 {
 			t.Errorf("want a tainted and a deposed object, got tainted=%v and %d deposed", tf.Tainted("x_thing.a"), len(tf.Deposed("x_thing.a")))
 		}
+		tf.Apply()
+		if got := len(tf.Deposed("x_thing.a")); got != 2 {
+			t.Errorf("deposed objects after a second failure: got %d, want 2", got)
+		}
 		cloud.set(func(c *world) { c.createFails = false })
 		tf.MustApply()
 		if got := len(tf.Deposed("x_thing.a")); got != 0 {
