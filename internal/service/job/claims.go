@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 )
 
 // claimKind is what a plan wants with a submission id.
@@ -50,6 +52,21 @@ func (c *claims) add(id string, kind claimKind) map[claimKind]int {
 	return seen
 }
 
+// carriedOut ends the claims of an id that a Create has taken: with
+// create_before_destroy core plans the destroy of the old object only now, and nothing
+// contends with it any more.
+func carriedOut(cluster *conn.Cluster, id string) {
+	all := claimsOf(cluster)
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	delete(all.ids, id)
+}
+
+func claimsOf(cluster *conn.Cluster) *claims {
+	all, _ := cluster.Value(claimsKey{}, func() any { return new(claims) }).(*claims)
+	return all
+}
+
 // claim records what a plan wants with an id, or with the first id of an attempt
 // sequence, and reports two that can't both have it.
 func (r *jobResource) claim(ctx context.Context, m *jobModel, id string, kind claimKind, diags *diag.Diagnostics) {
@@ -57,8 +74,7 @@ func (r *jobResource) claim(ctx context.Context, m *jobModel, id string, kind cl
 	if cluster == nil || id == "" {
 		return
 	}
-	all, _ := cluster.Value(claimsKey{}, func() any { return new(claims) }).(*claims)
-	seen := all.add(id, kind)
+	seen := claimsOf(cluster).add(id, kind)
 	creates := seen[claimCreate] > 0
 	switch {
 	case seen[claimCreate]+seen[claimRecreate] > 1, creates && seen[claimUpdate] > 0 && seen[claimRecreate] == 0 && kind != claimDestroy:

@@ -129,6 +129,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	secretsOf(cluster).note(run.ID, m.secrets(ctx))
 	m.fromRun(ctx, run, request.Metadata, uri, &resp.Diagnostics)
+	carriedOut(cluster, m.claimID(ctx))
 	m.URL = page(ctx, cluster)(run.ID)
 	earlier := make([]attemptModel, 0, len(run.Earlier))
 	for _, job := range run.Earlier {
@@ -453,13 +454,6 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	if !r.writable(summary, &resp.Diagnostics) {
 		return
 	}
-	if m.onDestroy() == destroyDelete {
-		for _, ref := range m.earlierRefs(ctx) {
-			if _, err := engine.End(ctx, ref, true, m.stopTimeout()); err != nil {
-				fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("An earlier attempt of job %s was not deleted", m.label()), err)
-			}
-		}
-	}
 	ending, err := engine.End(ctx, m.ref(ctx), m.onDestroy() == destroyDelete, m.stopTimeout())
 	var goesOn *jobs.StopTimeoutError
 	switch {
@@ -474,6 +468,12 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	case ending == jobs.OwnedHere:
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s was taken over by its replacement and did not run again", m.label()),
 			fmt.Sprintf("A new resource of this apply took submission %s over before this one let it go, as with create_before_destroy and unchanged inputs. The job was left as it is. To run it again, change triggers.", id))
+	case m.onDestroy() == destroyDelete:
+		for _, ref := range m.earlierRefs(ctx) {
+			if _, err := engine.End(ctx, ref, true, m.stopTimeout()); err != nil {
+				fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("An earlier attempt of job %s was not deleted", m.label()), err)
+			}
+		}
 	}
 }
 
