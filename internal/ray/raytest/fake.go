@@ -47,12 +47,14 @@ type Fake struct {
 	pins        map[string]time.Time // URI to the end of its pin
 	requests    map[string]int
 	executions  map[string]int
+	runs        []*Execution
 	entrypoints map[string]int
 	submitting  map[string]int       // POSTs in flight by id
 	ended       map[string]time.Time // the last end by id
 	ghosts      map[string]time.Time // when a deleted record comes back
 	overlaps    int
 	faults      []*Injected
+	severed     []string
 }
 
 // Option changes a fake before it starts.
@@ -235,6 +237,7 @@ func (f *Fake) Restart(redis bool) {
 		f.started = now
 		for _, j := range f.jobs {
 			j.stale = !j.status.Terminal()
+			j.run.end(now, ray.JobFailed)
 		}
 		for i := range f.nodes {
 			if f.nodes[i].Head && f.nodes[i].State != ray.NodeDead {
@@ -243,6 +246,9 @@ func (f *Fake) Restart(redis bool) {
 		}
 		f.nodes = append(f.nodes, f.headNode())
 		return
+	}
+	for _, run := range f.runs {
+		run.end(now, ray.JobFailed)
 	}
 	f.begin()
 	f.jobs, f.order, f.logs = map[string]*fakeJob{}, nil, map[string]string{}

@@ -5,7 +5,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -77,6 +79,21 @@ func (f *Fake) Fail(m Match, x Fault) *Injected {
 	defer f.mu.Unlock()
 	f.faults = append(f.faults, i)
 	return i
+}
+
+// Sever is what kill -9 of a client does to the head: nothing more arrives of the
+// process that is told by this part of its User-Agent. What has arrived takes
+// effect.
+func (f *Fake) Sever(agent string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.severed = append(f.severed, agent)
+}
+
+func (f *Fake) isSevered(agent string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.severed, func(s string) bool { return strings.Contains(agent, s) })
 }
 
 // ClearFaults removes all faults.

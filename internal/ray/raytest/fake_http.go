@@ -53,6 +53,10 @@ const maxBody = 100 << 20
 // ServeHTTP serves the dashboard.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r := &request{Request: hr}
+	if f.isSevered(r.UserAgent()) {
+		abort(w, true)
+		return
+	}
 	serve := f.route(r)
 	f.mu.Lock()
 	f.requests[r.route]++

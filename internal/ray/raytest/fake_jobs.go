@@ -27,6 +27,8 @@ type fakeJob struct {
 	exit                 *int
 	// stale is a job that was not over when the head came back with its Redis.
 	stale bool
+	// run is the entrypoint's, once it began.
+	run *Execution
 	// misjudged is when the record was made to say FAILED of a job that goes on.
 	misjudged time.Time
 }
@@ -146,6 +148,38 @@ func (f *Fake) EntrypointExecutions(entrypoint string) int {
 	defer f.mu.Unlock()
 	f.settle()
 	return f.entrypoints[entrypoint]
+}
+
+// Execution is one run of an entrypoint: what happened, whatever became of records.
+type Execution struct {
+	ID, Entrypoint string
+	// ClusterID is the cluster that it ran on.
+	ClusterID string
+	Started   time.Time
+	// Ended is zero while it runs. A head takes what runs on it down with it.
+	Ended time.Time
+	// Status is how it ended: SUCCEEDED where the entrypoint said so itself.
+	Status ray.JobStatus
+}
+
+// end notes the end of a run that has begun.
+func (e *Execution) end(at time.Time, s ray.JobStatus) {
+	if e != nil && e.Ended.IsZero() {
+		e.Ended, e.Status = at, s
+	}
+}
+
+// Runs returns every run of every entrypoint, also those of clusters that were
+// replaced, in the order in which they were seen to begin.
+func (f *Fake) Runs() []Execution {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settle()
+	out := make([]Execution, len(f.runs))
+	for i, run := range f.runs {
+		out[i] = *run
+	}
+	return out
 }
 
 // OverlappingSubmits is how often a POST of an id came while another POST of that
@@ -301,6 +335,8 @@ func (f *Fake) advance(j *fakeJob, now time.Time) {
 		j.status, j.message, j.startedAt, j.node = ray.JobRunning, msgRunning, j.startAt, f.place(j)
 		f.executions[j.id]++
 		f.entrypoints[j.entrypoint]++
+		j.run = &Execution{ID: j.id, Entrypoint: j.entrypoint, ClusterID: f.clusterID, Started: j.startedAt}
+		f.runs = append(f.runs, j.run)
 		f.write(j, j.startedAt)
 		// The supervisor's line comes after what the entrypoint writes at once.
 		f.log(j, fmt.Sprintf("Running entrypoint for job %s: %s\n", j.id, j.entrypoint))
@@ -351,6 +387,7 @@ func (j *fakeJob) shown() *fakeJob {
 }
 
 func (f *Fake) end(j *fakeJob, at time.Time, o Outcome) {
+	j.run.end(at, o.Status)
 	if !j.misjudged.IsZero() && (o.Status != ray.JobFailed || o.ExitCode == nil) {
 		message := strings.ReplaceAll(recorded("job-overruled.txt"), "SUCCEEDED", string(o.Status))
 		o = Outcome{Status: ray.JobFailed, ErrorType: "JOB_ENTRYPOINT_COMMAND_START_ERROR", Message: message}

@@ -505,3 +505,44 @@ func TestARecordDeletedTooSoonComesBack(t *testing.T) {
 		}
 	}
 }
+
+func TestRunsTellWhatHappenedWhateverBecameOfRecords(t *testing.T) {
+	t.Parallel()
+	clock := NewClock()
+	f, api := newFake(t, WithClock(clock.Now))
+	submit(t, api, "done", "true")
+	submit(t, api, "live", "sleep 60")
+	first, began := f.Cluster().ClusterID, clock.Now()
+	clock.Advance(time.Second)
+	f.Restart(false)
+	submit(t, api, "live", "sleep 60")
+	want := []Execution{
+		{ID: "done", Entrypoint: "true", ClusterID: first, Started: began, Ended: began, Status: ray.JobSucceeded},
+		{ID: "live", Entrypoint: "sleep 60", ClusterID: first, Started: began, Ended: clock.Now(), Status: ray.JobFailed},
+		{ID: "live", Entrypoint: "sleep 60", ClusterID: f.Cluster().ClusterID, Started: clock.Now()},
+	}
+	if diff := cmp.Diff(want, f.Runs()); diff != "" {
+		t.Errorf("runs (-want +got):\n%s", diff)
+	}
+}
+
+func TestNothingArrivesOfASeveredProcess(t *testing.T) {
+	t.Parallel()
+	f, _ := newFake(t)
+	f.Sever("killed/1 ")
+	for agent, want := range map[string]int{"killed/1 (x)": 0, "killed/11 (x)": 1} {
+		f.ResetRequests()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.URL()+"/api/version", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("User-Agent", agent)
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if got := f.Requests()["GET /api/version"]; got != want || (err == nil) != (want == 1) {
+			t.Errorf("%s: %d requests arrived, error %v; want %d", agent, got, err, want)
+		}
+	}
+}
