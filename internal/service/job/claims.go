@@ -87,6 +87,9 @@ func (r *jobResource) claim(ctx context.Context, m *jobModel, id string, kind cl
 		} else {
 			diags.AddAttributeError(path.Root("name"), summary, detail)
 		}
+	case creates && seen[claimDestroy] > 0 && recordedRuns(cluster, id) > 1:
+		// A tainted object and a deposed one, which failed before it under
+		// create_before_destroy: both go, and the next attempt comes.
 	case creates && seen[claimDestroy] > 0:
 		diags.AddWarning(fmt.Sprintf("Job %s is destroyed and created in one plan", m.label()),
 			fmt.Sprintf("Submission %q belongs to a resource that goes and to one that comes, as after a rename. It would be stopped, deleted and run again. If it was only renamed, add a moved block.", id))

@@ -112,8 +112,12 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 	r.planHash(ctx, plan, state, &resp.Diagnostics)
 	imported := marked(ctx, req.Private, keyImported, &resp.Diagnostics)
 	replace := r.replacements(ctx, plan, config, state, imported, &resp.Diagnostics)
-	if imported && len(replace) == 0 {
+	switch {
+	case imported && len(replace) == 0:
 		replace = r.planImported(ctx, plan, config, state, &resp.Diagnostics)
+	case imported:
+		resp.Diagnostics.AddAttributeWarning(replace[0], fmt.Sprintf("Job %s was submitted with other inputs", plan.label()),
+			fmt.Sprintf("Ray's record of the imported submission %s does not match this configuration: its entrypoint or runtime_env differs. It will be replaced: first on_destroy is carried out on it, then the job is submitted anew.", state.SubmissionID.ValueString()))
 	}
 	if marked(ctx, req.Private, keyFailed, &resp.Diagnostics) && !plan.IgnoreFailure.ValueBool() && len(replace) == 0 {
 		plan.unsettle()

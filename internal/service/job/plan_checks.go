@@ -93,13 +93,25 @@ type recordedKey struct{}
 // note remembers that the state holds m's job.
 func (r *jobResource) note(ctx context.Context, m *jobModel) {
 	if cluster := r.cluster(ctx, m, new(diag.Diagnostics)); cluster != nil {
-		ids(cluster).Store(m.SubmissionID.ValueString(), true)
+		ids(cluster).Store(m.SubmissionID.ValueString(), m.claimID(ctx))
 	}
 }
 
 func recorded(cluster *conn.Cluster, id string) bool {
 	_, ok := ids(cluster).Load(id)
 	return ok
+}
+
+// recordedRuns is how many runs of a sequence of attempts the state holds.
+func recordedRuns(cluster *conn.Cluster, base string) int {
+	n := 0
+	ids(cluster).Range(func(_, b any) bool {
+		if b == base {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 func ids(cluster *conn.Cluster) *sync.Map {

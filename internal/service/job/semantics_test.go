@@ -90,6 +90,23 @@ func TestFakeJob_twoOwnersDoNotSeeEachOther(t *testing.T) {
 	requireRuns(t, fake, "true", 3)
 }
 
+// An id that the user chose is one job of the cluster, and has one owner.
+func TestFakeJob_twoOwnersAndOneChosenID(t *testing.T) {
+	one, fake := newTest(t, longAgo())
+	two := another(t, fake, "other")
+	job := config{"submission_id": "mine", "entrypoint": "true"}
+	one.Resource(addr, job)
+	two.Resource(addr, job)
+	one.MustApply()
+	if r := two.Apply(); r.ExitCode() != 1 || two.State(addr) != nil {
+		t.Errorf("exit code %d, state %v", r.ExitCode(), two.State(addr))
+	} else {
+		requireSaid(t, r.Diagnostics().Errors(), `"mine" is there already`, "It was not submitted by this configuration")
+	}
+	requireRuns(t, fake, "true", 1)
+	one.MustPlanNothing()
+}
+
 func TestFakeJob_twoStatesOfOneOwnerShareTheRun(t *testing.T) {
 	one, fake := newTest(t, longAgo())
 	two := another(t, fake, "test")
@@ -136,6 +153,24 @@ func TestFakeJob_twoAppliesRaceForOneName(t *testing.T) {
 		one.MustPlanNothing()
 		two.MustPlanNothing()
 	}
+}
+
+func TestFakeJob_twoAppliesWaitForOneJob(t *testing.T) {
+	one, fake := newTest(t)
+	two := another(t, fake, "test")
+	job := config{"name": "a", "entrypoint": forever}
+	one.Resource(addr, job)
+	two.Resource(addr, job)
+	runs := []*core.Run{one.StartApply(), two.StartApply()}
+	fake.Finish(lastJob(t, fake, 1), raytest.Succeeded())
+	for _, run := range runs {
+		if r := run.Wait(); r.ExitCode() != 0 {
+			t.Fatalf("exit code %d\n%s", r.ExitCode(), r.Diagnostics())
+		}
+	}
+	requireState(t, one, "status", "SUCCEEDED")
+	requireState(t, two, "status", "SUCCEEDED")
+	requireRuns(t, fake, forever, 1)
 }
 
 func TestFakeJob_createBeforeDestroyOfUnchangedInputs(t *testing.T) {
@@ -226,6 +261,11 @@ func TestFakeJob_createBeforeDestroyOfAFailingJob(t *testing.T) {
 			t.Fatalf("run %d: exit code %d, tainted %t, %d deposed\n%s", n+1, r.ExitCode(), tf.Tainted(addr), len(tf.Deposed(addr)), r.Diagnostics())
 		}
 		requireRuns(t, fake, forever, n+1)
+		p := tf.Plan()
+		requireAction(t, p, core.ReplaceCreateNew)
+		if p.Diagnostics().Contains("add a moved block") {
+			t.Errorf("after run %d the deposed objects are taken for a rename:\n%s", n+1, p.Diagnostics())
+		}
 	}
 	if r := apply(4, raytest.Succeeded()); r.ExitCode() != 0 {
 		t.Fatal(r.Diagnostics())
@@ -785,9 +825,91 @@ func TestFakeJob_importWithoutAStamp(t *testing.T) {
 			if got := p.RequiresReplace(addr); len(got) != 1 || got[0] != c.why {
 				t.Errorf("replaced because of %v, want %s", got, c.why)
 			}
+			requireSaid(t, p.Diagnostics().Warnings(), `Job "a" was submitted with other inputs`, "imported submission theirs")
 			tf.MustApply()
 			tf.MustPlanNothing()
 			requireJobs(t, fake, id(tf))
+		})
+	}
+}
+
+func TestFakeJob_importWithAStampOfOtherInputs(t *testing.T) {
+	job := config{"name": "a", "entrypoint": "true", "triggers": config{"n": "1"}}
+	for why, change := range map[string]config{
+		"inputs_digest": {"triggers": config{"n": "2"}},
+		"entrypoint":    {"entrypoint": "echo"},
+	} {
+		t.Run(why, func(t *testing.T) {
+			tf, fake := newTest(t, longAgo())
+			tf.Resource(addr, job)
+			tf.MustApply()
+			first := id(tf)
+			tf.Forget(addr)
+			if d := tf.Import(addr, first); d.HasErrors() {
+				t.Fatal(d)
+			}
+			tf.Resource(addr, with(job, change))
+			p := tf.Plan()
+			requireAction(t, p, core.Replace)
+			if got := p.RequiresReplace(addr); len(got) != 1 || got[0] != why {
+				t.Errorf("replaced because of %v, want %s", got, why)
+			}
+			requireSaid(t, p.Diagnostics().Warnings(), `Job "a" was submitted with other inputs`)
+			tf.MustApply()
+			tf.MustPlanNothing()
+			requireJobs(t, fake, id(tf))
+		})
+	}
+}
+
+// Terraform before 1.12 and OpenTofu before 1.12 have no identities.
+func TestFakeJob_withoutIdentity(t *testing.T) {
+	_, fake := newTest(t, longAgo())
+	tf := core.New(t, newServer, core.WithoutIdentity())
+	tf.Provider(config{"address": fake.URL(), "owner": "test"})
+	tf.Resource(addr, config{"name": "a", "entrypoint": "true"})
+	tf.MustApply()
+	first := id(tf)
+	tf.Forget(addr)
+	if d := tf.Import(addr, first); d.HasErrors() {
+		t.Fatal(d)
+	}
+	tf.MustApply()
+	tf.MustPlanNothing()
+	tf.MustApply(core.Replacing(addr))
+	requireState(t, tf, "submission_id", first+"-2")
+	requireRuns(t, fake, "true", 2)
+}
+
+// A change of cluster never replaces a job: what it finds there is told.
+func TestFakeJob_anotherClustersAddress(t *testing.T) {
+	other := raytest.NewFake()
+	t.Cleanup(other.Close)
+	for name, c := range map[string]struct {
+		job    config
+		status string
+		said   string
+	}{
+		"done":    {config{"name": "a", "entrypoint": "true"}, "SUCCEEDED", ""},
+		"running": {config{"name": "a", "entrypoint": forever, "wait_for": "SUBMITTED"}, "CLUSTER_REPLACED", "is not on the cluster that it now names"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tf, fake := newTest(t)
+			tf.Resource(addr, c.job)
+			tf.MustApply()
+			tf.Resource(addr, with(c.job, config{"cluster": config{"address": other.URL()}}))
+			p := tf.Plan()
+			requireAction(t, p, core.Update)
+			r := p.Apply()
+			if r.ExitCode() != 0 {
+				t.Errorf("exit code %d\n%s", r.ExitCode(), r.Diagnostics())
+			}
+			requireSaid(t, r.Diagnostics().Warnings(), c.said)
+			requireState(t, tf, "status", c.status)
+			requireJobs(t, other)
+			if len(fake.Jobs()) != 1 {
+				t.Errorf("the first cluster has %v", submitted(fake))
+			}
 		})
 	}
 }
