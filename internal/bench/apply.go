@@ -132,7 +132,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // peak applies a configuration from an empty state, with the wrapper in the
 // provider's place, and returns the most memory in MiB that one of the provider's
-// processes held.
+// processes held, also where the apply failed.
 func (b *bench) peak(ctx context.Context, name, config string) (float64, error) {
 	dir, err := os.MkdirTemp(b.dir, "peaks")
 	if err != nil {
@@ -142,8 +142,10 @@ func (b *bench) peak(ctx context.Context, name, config string) (float64, error) 
 	if err != nil {
 		return 0, err
 	}
-	if err := errors.Join(w.forget(), w.run(ctx, "apply", "-auto-approve")); err != nil {
+	if err := w.forget(); err != nil {
 		return 0, err
 	}
-	return readPeak(dir)
+	failed := w.run(ctx, "apply", "-auto-approve")
+	peak, err := readPeak(dir)
+	return peak, errors.Join(failed, err)
 }

@@ -34,6 +34,7 @@ func (b *bench) measurements() []measurement {
 		{"apply", b.apply},
 		{"package", b.pack},
 		{"memory", b.memory},
+		{"logs", b.logs},
 		{"plan", b.plan},
 	}
 }

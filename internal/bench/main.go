@@ -16,6 +16,8 @@
 //	package  2,000 files of 50 MiB: hash, zip and upload, against Ray's Python,
 //	         timed inside Python without its start, and against a bare PUT
 //	memory   the provider's peak memory for packages of 5, 50 and 95 MiB
+//	logs     the provider's peak memory for a job's log of 1 GiB: its end in an
+//	         error, a copy of it, the result in it
 //	plan     a plan without changes of 100 and 1,000 jobs that run, against as
 //	         many terraform_data
 //
@@ -72,7 +74,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "fewer rounds, and no plan of 1,000 jobs")
 	f.BoolVar(&o.strict, "strict", false, "end with status 1 where a finding is over its limit")
 	f.StringVar(&o.provider, "provider", "", "the provider's binary (default bin/"+providerName+")")
-	f.Func("only", "run the measurements that match this `regexp`: apply, package, memory, plan", func(s string) (err error) {
+	f.Func("only", "run the measurements that match this `regexp`: apply, package, memory, logs, plan", func(s string) (err error) {
 		o.only, err = regexp.Compile(s)
 		return err
 	})
@@ -148,7 +150,7 @@ func measure(ctx context.Context, o options, out io.Writer) (over int, err error
 		say(out, "\n%s", t)
 	}
 	if ran == 0 {
-		return 0, fmt.Errorf("-only=%s matches none of apply, package, memory, plan", o.only)
+		return 0, fmt.Errorf("-only=%s matches none of apply, package, memory, logs, plan", o.only)
 	}
 	if over > 0 {
 		say(out, "\n%d over the limit. On a busy machine run it again when it is quiet.\n", over)

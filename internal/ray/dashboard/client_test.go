@@ -303,6 +303,52 @@ func TestListDropsForeignRowsUndecoded(t *testing.T) {
 	}
 }
 
+func TestJobsHasDriversAndNoRuntimeEnv(t *testing.T) {
+	t.Parallel()
+	c := serve(t, answer(200, "application/json", recorded(t, "list-drivers.json")))
+	jobs, err := c.Jobs(t.Context(), func(j ray.Job) bool { return j.Status == ray.JobRunning })
+	want := []ray.Job{{
+		JobID: "03000000", Status: ray.JobRunning, Entrypoint: "python driver.py", Metadata: map[string]string{"k": "v"},
+		StartTime: time.UnixMilli(1795562921813).UTC(),
+	}}
+	if diff := cmp.Diff(want, jobs); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	c = serve(t, answer(200, "application/json", recorded(t, "list-jobs.json")))
+	if jobs, err := c.Jobs(t.Context(), func(j ray.Job) bool { return j.RuntimeEnv == nil }); err != nil || len(jobs) != 4 {
+		t.Errorf("%d jobs without a runtime_env, %v", len(jobs), err)
+	}
+	c = serve(t, answer(200, "application/json", "[{}"))
+	if jobs, err := c.Jobs(t.Context(), func(ray.Job) bool { return true }); !ray.IsKind(err, ray.KindProtocol) || jobs != nil {
+		t.Errorf("a list that breaks off: %v, %v", jobs, err)
+	}
+}
+
+func TestLog_errorsOfItsReaderAreTheReaders(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	if err := c.Submit(t.Context(), ray.Submission{SubmissionID: "a", Entrypoint: "echo a"}); err != nil {
+		t.Fatal(err)
+	}
+	j, err := c.Job(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("the disk is full")
+	if err := c.Log(t.Context(), j, dashboard.AllLines, func(io.Reader) error { return full }); !errors.Is(err, full) || ray.KindOf(err) != ray.KindUnknown {
+		t.Errorf("got %v, want %v", err, full)
+	}
+	f.Fail(raytest.Match{Route: "GET /api/v0/logs/file"}, raytest.HalfAnswer())
+	var got []byte
+	err = c.Log(t.Context(), j, dashboard.AllLines, func(r io.Reader) (err error) {
+		got, err = io.ReadAll(r)
+		return err
+	})
+	if !ray.IsKind(err, ray.KindUnavailable) {
+		t.Errorf("half a log: %q, %v, want it unavailable", got, err)
+	}
+}
+
 func TestListThatBreaksOffIsNoList(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "[", `[{"submission_id": "a"}`, `[{"submission_id": "a"},`, `{"a": 1}`, `[{"submission_id": "a"} {}]`, "null", "[5]"} {

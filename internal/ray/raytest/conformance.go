@@ -244,9 +244,23 @@ func (s *suite) runs(t *testing.T) {
 	if one, err := s.client.LogTail(t.Context(), id, 1); err != nil || strings.Count(one, "\n") != 1 {
 		t.Errorf("last line %q, %v", one, err)
 	}
+	for lines, want := range map[int]int{dashboard.AllLines: 3, 100: 3, 1: 1} {
+		var text strings.Builder
+		err := s.client.Log(t.Context(), j, lines, func(r io.Reader) error {
+			_, err := io.Copy(&text, r)
+			return err
+		})
+		if got := text.String(); strings.Count(got, "\n") != want || !strings.HasSuffix(log, got) || err != nil {
+			t.Errorf("%d lines of the log: %q, %v, want the last %d of %q", lines, got, err, want, log)
+		}
+	}
 	jobs, err := s.client.ListJobs(t.Context(), func(k string) bool { return k == id })
 	if err != nil || len(jobs) != 1 || jobs[0].Status != ray.JobSucceeded {
 		t.Errorf("list: %v, %v", jobs, err)
+	}
+	jobs, err = s.client.Jobs(t.Context(), func(k ray.Job) bool { return k.SubmissionID == id })
+	if err != nil || len(jobs) != 1 || jobs[0].Status != ray.JobSucceeded || jobs[0].Metadata["a"] != "b" || jobs[0].RuntimeEnv != nil {
+		t.Errorf("list: %+v, %v", jobs, err)
 	}
 	if stopping, err := s.client.Stop(t.Context(), id); stopping || err != nil {
 		t.Errorf("stop of a job that is over: %v, %v; want false", stopping, err)

@@ -344,6 +344,20 @@ func TestFakeJobsData(t *testing.T) {
 	if diff := cmp.Diff([]string{"live", mine}, got); diff != "" || total != int64(4) || truncated != true {
 		t.Errorf("a limit of 2: total %v, truncated %v, jobs (-want +got):\n%s", total, truncated, diff)
 	}
+	drivers, err := os.ReadFile(filepath.Join("..", "..", "ray", "raytest", "testdata", "ray-2.60.0", "list-drivers.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Fail(raytest.Match{Route: "GET /api/jobs/"}, raytest.AnswerWith(200, "application/json; charset=utf-8", string(drivers)))
+	tf.Data("data.ray_jobs.x", config{"types": []any{"SUBMISSION", "DRIVER"}, "metadata": config{"k": "v"}, "limit": 1})
+	want := map[string]any{
+		"type": "DRIVER", "job_id": "03000000", "status": "RUNNING", "entrypoint": "python driver.py", "submitted_at": "2026-11-24T23:28:41Z",
+		"metadata": map[string]any{"k": "v"}, "submission_id": nil, "message": nil, "error_type": nil, "driver_exit_code": nil, "ended_at": nil, "driver_node_id": nil,
+		"url": nil, "managed_by": nil, "owner": nil, "name": nil, "attempt": nil, "inputs_digest": nil,
+	}
+	if diff := cmp.Diff(any([]any{want}), tf.Plan().Data("data.ray_jobs.x")["jobs"]); diff != "" {
+		t.Errorf("drivers (-want +got):\n%s", diff)
+	}
 	if raw := tf.Plan().String(); strings.Contains(raw, "hunter22") {
 		t.Error("a secret of another's job is shown")
 	}
