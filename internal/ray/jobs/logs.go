@@ -57,6 +57,7 @@ type LogCopy struct {
 	hash maphash.Hash  // of all that was read of the log
 	last []byte        // the last of it, up to recentBytes
 	open []byte        // the line of it that was not over
+	buf  []byte        // for reads
 	tail int           // lines of the next tail
 	took time.Duration // by a read of a long log
 }
@@ -64,7 +65,7 @@ type LogCopy struct {
 // NewLogCopy makes a copy to file, which must be empty, or one that may be written
 // over.
 func (e *Engine) NewLogCopy(file *os.File) *LogCopy {
-	return &LogCopy{e: e, file: file, seed: maphash.MakeSeed(), tail: firstLines}
+	return &LogCopy{e: e, file: file, seed: maphash.MakeSeed(), tail: firstLines, buf: make([]byte, tailBytes)}
 }
 
 // Follow copies what the run writes until ctx ends. What goes wrong meanwhile is
@@ -212,7 +213,7 @@ func (c *LogCopy) update(ctx context.Context, final bool) error {
 
 // updateWhole reads the whole log.
 func (c *LogCopy) updateWhole(ctx context.Context, api *dashboard.Client) error {
-	buf := make([]byte, 64<<10)
+	buf := c.buf[:64<<10]
 	return api.Log(ctx, c.job, dashboard.AllLines, func(r io.Reader) error {
 		var had maphash.Hash
 		had.SetSeed(c.seed)
@@ -247,8 +248,12 @@ func (c *LogCopy) updateWhole(ctx context.Context, api *dashboard.Client) error 
 // what is new.
 func (c *LogCopy) updateTail(ctx context.Context, api *dashboard.Client, lines int) (ok bool, err error) {
 	var text []byte
-	err = api.Log(ctx, c.job, lines, func(r io.Reader) (err error) {
-		text, ok, err = firstBytes(r, tailBytes)
+	err = api.Log(ctx, c.job, lines, func(r io.Reader) error {
+		n, err := io.ReadFull(r, c.buf)
+		text, ok = c.buf[:n], err != nil // else there may be more
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil // Log tells a log that broke off
+		}
 		return err
 	})
 	if err != nil || !ok {
@@ -259,12 +264,6 @@ func (c *LogCopy) updateTail(ctx context.Context, api *dashboard.Client, lines i
 		return false, nil
 	}
 	return true, c.take(fresh)
-}
-
-// firstBytes returns what r has; ok is false where that is more than most.
-func firstBytes(r io.Reader, most int) (b []byte, ok bool, err error) {
-	b, err = io.ReadAll(io.LimitReader(r, int64(most)+1))
-	return b, len(b) <= most, err
 }
 
 // follows returns what stands in text behind had, the end of what was read before;

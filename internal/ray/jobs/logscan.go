@@ -101,7 +101,7 @@ func (s *logScan) look(line []byte) {
 // that it is compared within a quarter of an hour, by which all time zones differ;
 // where the job's start is not known, any line will do.
 func (s *logScan) isSetup(line []byte) bool {
-	if line[0] < '0' || line[0] > '9' {
+	if !bytes.HasSuffix(line, []byte("Runtime env is setting up.")) { // a log has many lines
 		return false
 	}
 	m := setupLine.FindSubmatch(line)
@@ -117,11 +117,15 @@ func (s *logScan) isSetup(line []byte) bool {
 	return late < 2*time.Minute || late > zone-2*time.Second
 }
 
-func (s *logScan) isPost(line []byte) bool { return isPost(string(line), s.job) }
+func (s *logScan) isPost(line []byte) bool {
+	return bytes.HasPrefix(line, []byte(postPrefix)) && isPost(string(line), s.job)
+}
+
+const postPrefix = "Running entrypoint for job "
 
 // isPost reports whether the line is the supervisor's.
 func isPost(line string, job ray.Job) bool {
-	rest, ok := strings.CutPrefix(line, "Running entrypoint for job "+job.SubmissionID+": ")
+	rest, ok := strings.CutPrefix(line, postPrefix+job.SubmissionID+": ")
 	entrypoint, _, _ := strings.Cut(job.Entrypoint, "\n")
 	return ok && strings.HasPrefix(rest, entrypoint)
 }
