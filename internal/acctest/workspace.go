@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,11 +34,23 @@ type Workspace struct {
 // of the test is destroyed.
 func NewWorkspace(t testing.TB) *Workspace {
 	t.Helper()
+	return NewWorkspaceOn(t, CLI(t))
+}
+
+// CLI is the CLI that the tests of a run use.
+func CLI(t testing.TB) string {
+	t.Helper()
 	gate(t)
 	cli := os.Getenv("TF_ACC_TERRAFORM_PATH")
 	if cli == "" {
 		t.Fatal("TF_ACC_TERRAFORM_PATH is not set: `make testacc` sets it to Terraform and to OpenTofu in turn")
 	}
+	return cli
+}
+
+// NewWorkspaceOn is NewWorkspace with a CLI of the caller's choice.
+func NewWorkspaceOn(t testing.TB, cli string) *Workspace {
+	t.Helper()
 	provider, err := providerDir()
 	if err != nil {
 		t.Fatal(err)
@@ -291,6 +304,33 @@ func (p *Process) Kill() { p.signal(p.cmd.Process.Pid, syscall.SIGKILL) }
 
 // KillAll is kill -9 of the CLI and the provider.
 func (p *Process) KillAll() { p.signal(-p.cmd.Process.Pid, syscall.SIGKILL) }
+
+// KillProvider is kill -9 of the provider only; false where none is running. It
+// needs Linux' /proc.
+func (p *Process) KillProvider() bool {
+	killed := false
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		if err != nil {
+			continue // it has ended
+		}
+		// "12 (name) S 1 ..." has the parent after the state.
+		before, after, _ := strings.Cut(string(text), ") ")
+		pid, name, _ := strings.Cut(before, " (")
+		if rest := strings.Fields(after); len(rest) < 2 || rest[0] == "Z" || rest[1] != strconv.Itoa(p.cmd.Process.Pid) || !strings.HasPrefix(name, "terraform-provi") {
+			continue
+		}
+		if n, err := strconv.Atoi(pid); err == nil {
+			p.signal(n, syscall.SIGKILL)
+			killed = true
+		}
+	}
+	return killed
+}
+
+// Done is closed when the command has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
 
 func (p *Process) signal(pid int, s syscall.Signal) {
 	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {

@@ -68,7 +68,7 @@ func (f fault) try(t *testing.T, seed uint64) {
 		x := newTrial(t, seed)
 		f.run(x)
 		found := x.judge()
-		if !x.missed || len(found.duplicates)+len(found.lost)+len(found.orphans)+len(found.untruthful) > 0 {
+		if !x.missed || !found.none() {
 			results.count(t, onFake, f.name, found)
 			return
 		}

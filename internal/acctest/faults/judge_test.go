@@ -102,7 +102,7 @@ func TestJudge_isContentWithWhatIsRight(t *testing.T) {
 	x.change(d, false)
 	d.settle()
 	found := x.judge()
-	if n := len(found.duplicates) + len(found.lost) + len(found.orphans) + len(found.untruthful); n > 0 {
+	if !found.none() {
 		t.Errorf("found %+v", found)
 	}
 	if _, asked := x.asks[d.entrypoint("ray_job.j0")]; !asked || len(x.fake.Runs()) < 2 {

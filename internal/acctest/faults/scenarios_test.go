@@ -275,7 +275,7 @@ func (x *trial) play(entrypoint string, outcomes ...raytest.Outcome) {
 		for x.Context().Err() == nil {
 			x.wait(pause + 5*time.Millisecond)
 			n := -1
-			for _, run := range x.fake.Runs() {
+			for _, run := range x.runs() {
 				if run.Entrypoint != entrypoint {
 					continue
 				}
@@ -306,10 +306,10 @@ func misjudged(x *trial) {
 	d := x.desk()
 	d.job("ray_job.j0", config{"entrypoint": untilFinished, "retry": config{"min_backoff": "1ms", "max_backoff": "50ms"}})
 	c := d.begin()
-	for len(x.fake.Runs()) == 0 {
+	for len(x.runs()) == 0 {
 		x.wait(5 * time.Millisecond)
 	}
-	id := x.fake.Runs()[0].ID
+	id := x.runs()[0].ID
 	x.wait(x.upTo(150 * time.Millisecond))
 	x.fake.Misjudge(id)
 	if x.chance(0.5) {
@@ -361,7 +361,7 @@ func interruptedAndFailed(x *trial) {
 // requireOneRun is for an entrypoint that fails, as it is meant to.
 func (x *trial) requireOneRun(entrypoint string) {
 	n := 0
-	for _, run := range x.fake.Runs() {
+	for _, run := range x.runs() {
 		if run.Entrypoint == entrypoint {
 			n++
 		}

@@ -14,6 +14,9 @@ import (
 // The command line; `make faults` sets it.
 var (
 	runs     = flag.Int("runs", 0, "how many runs of the faults on the fake there are at least; 0 is a sample")
+	cliRuns  = flag.Int("cli-runs", 0, "how many of them go through the CLIs at least; 0 is one of each fault")
+	rayRuns  = flag.Int("ray-runs", 0, "how many run on a real Ray at least; 0 is a sample")
+	clis     = flag.String("clis", "", "the `commands` of the CLIs; empty is the one that the tests of a run use")
 	only     = flag.String("fault", "", "only this fault")
 	seed     = flag.Uint64("seed", 0, "the seed of the first run; 0 is any")
 	parallel = flag.String("at-once", "24", "how many runs there are at once: they wait more than they work")
@@ -36,6 +39,10 @@ func TestMain(m *testing.M) {
 
 // findings are what is wrong after a run, by column.
 type findings struct{ duplicates, lost, orphans, untruthful []string }
+
+func (f findings) none() bool {
+	return len(f.duplicates)+len(f.lost)+len(f.orphans)+len(f.untruthful) == 0
+}
 
 // row is what became of the runs of one fault.
 type row struct {

@@ -29,8 +29,16 @@ type config = map[string]any
 type trial struct {
 	*testing.T
 	*rand.Rand
-	fake  *raytest.Fake
-	desks []*desk
+	// fake is the head, where it is no real one.
+	fake *raytest.Fake
+	// runs are what ran, records what the head has of this trial.
+	runs    func() []raytest.Execution
+	records func() []ray.Job
+	desks   []holder
+	// notes is where the entrypoints on a real head write down that they ran.
+	notes string
+	// owner is the provider's.
+	owner string
 	// patience is how many applies after the fault may fail, since a job did.
 	patience int
 	// kept is set where records that no state holds were kept on purpose.
@@ -47,9 +55,10 @@ type trial struct {
 // newTrial starts a head. Its monitor lags as a real one's does.
 func newTrial(t *testing.T, seed uint64) *trial {
 	t.Helper()
-	x := &trial{T: t, Rand: rand.New(rand.NewPCG(seed, 0)), asks: map[string][]time.Time{}, wants: map[string]time.Time{}}
+	x := bareTrial(t, seed)
 	x.fake = raytest.NewFake(raytest.WithMonitorLag(time.Second), raytest.WithStartDelay(x.upTo(30*time.Millisecond)), raytest.WithStopDelay(x.upTo(100*time.Millisecond)))
 	t.Cleanup(x.fake.Close)
+	x.runs, x.records = x.fake.Runs, x.fake.Jobs
 	if x.chance(0.5) {
 		gcs, err := x.fake.ServeGCS()
 		if err != nil {
@@ -58,6 +67,11 @@ func newTrial(t *testing.T, seed uint64) *trial {
 		t.Cleanup(gcs.Close)
 	}
 	return x
+}
+
+// bareTrial is a trial without a head.
+func bareTrial(t *testing.T, seed uint64) *trial {
+	return &trial{T: t, owner: "faults", Rand: rand.New(rand.NewPCG(seed, 0)), asks: map[string][]time.Time{}, wants: map[string]time.Time{}}
 }
 
 // upTo is a random time.
@@ -79,20 +93,93 @@ func (x *trial) wait(d time.Duration) {
 	}
 }
 
-// desk is a working directory, at which somebody applies.
+// holder is a working directory.
+type holder interface {
+	wished() *wishes
+	// objects are the resources in the state, by address.
+	objects() map[string]map[string]any
+}
+
+// wishes are what a configuration asks for.
+type wishes struct {
+	trial *trial
+	jobs  map[string]config // by address
+}
+
+func (w *wishes) wished() *wishes { return w }
+
+func (w *wishes) entrypoint(addr string) string { return fmt.Sprint(w.jobs[addr]["entrypoint"]) }
+
+func (w *wishes) addresses() []string { return slices.Sorted(maps.Keys(w.jobs)) }
+
+// ask notes that another run of these jobs is wanted.
+func (w *wishes) ask(addrs ...string) {
+	w.askAgain(addrs...)
+	w.trial.mu.Lock()
+	defer w.trial.mu.Unlock()
+	for _, addr := range addrs {
+		w.trial.wants[w.entrypoint(addr)] = time.Now()
+	}
+}
+
+// askAgain notes that a run that may have been delivered is asked for once more.
+func (w *wishes) askAgain(addrs ...string) {
+	w.trial.mu.Lock()
+	defer w.trial.mu.Unlock()
+	for _, addr := range addrs {
+		e := w.entrypoint(addr)
+		w.trial.asks[e] = append(w.trial.asks[e], time.Now())
+	}
+}
+
+// wish notes a job of the configuration.
+func (w *wishes) wish(addr string, c config) {
+	w.jobs[addr] = c
+	w.trial.mu.Lock()
+	defer w.trial.mu.Unlock()
+	if e := w.entrypoint(addr); w.trial.wants[e].IsZero() {
+		w.trial.wants[e] = time.Now()
+	}
+}
+
+// done reports whether a run is what the job is asked to be.
+func (w *wishes) done(addr string, run *raytest.Execution) bool {
+	switch {
+	case run == nil:
+		return false
+	case w.jobs[addr]["wait_for"] == "RUNNING":
+		// It may have ended after the apply did.
+		return run.Ended.IsZero() || run.Status == ray.JobSucceeded || time.Since(run.Ended) < 2*time.Second
+	case w.jobs[addr]["ignore_failure"] == true:
+		return !run.Ended.IsZero()
+	}
+	return run.Status == ray.JobSucceeded
+}
+
+// truthful checks what a green apply says: each job is as it was asked to be.
+func (x *trial) truthful(h holder) {
+	w, objects := h.wished(), h.objects()
+	for _, addr := range w.addresses() {
+		id, status := fmt.Sprint(objects[addr]["submission_id"]), objects[addr]["status"]
+		if run := x.lastRun(id); !w.done(addr, run) {
+			x.untruthful("a green apply, and %s is %v in the state; its run %s: %+v", addr, status, id, run)
+		}
+	}
+}
+
+// desk is a working directory with a core of its own.
 type desk struct {
 	*core.Core
-	trial    *trial
+	*wishes
 	name     string
 	commands atomic.Int32
-	jobs     map[string]config // by address
 	// again is with what a command asks for another run, until one is green.
 	again []core.PlanOption
 }
 
 // desk adds a working directory with the provider as main serves it.
 func (x *trial) desk() *desk {
-	d := &desk{trial: x, name: fmt.Sprintf("desk%d", len(x.desks)), jobs: map[string]config{}}
+	d := &desk{wishes: &wishes{x, map[string]config{}}, name: fmt.Sprintf("desk%d", len(x.desks))}
 	d.Core = core.New(x.T, func() tfprotov6.ProviderServer {
 		version := fmt.Sprintf("%s.%d", d.name, d.commands.Load())
 		server, ok := process.Wrap(providerserver.NewProtocol6(provider.New(version)())())
@@ -110,7 +197,7 @@ func (x *trial) desk() *desk {
 // second, or as long as it does by default.
 func (d *desk) impatient(yes bool) {
 	provider := config{
-		"address": d.trial.fake.URL(), "owner": "faults", "max_unreachable": "2s",
+		"address": d.trial.fake.URL(), "owner": d.trial.owner, "max_unreachable": "2s",
 		"request_retry": config{"min_backoff": "20ms", "max_backoff": "200ms"},
 	}
 	if yes {
@@ -127,13 +214,16 @@ func (d *desk) job(addr string, more config) {
 		c = old
 	}
 	maps.Copy(c, more)
-	d.jobs[addr] = c
+	d.wish(addr, c)
 	d.Resource(addr, c)
-	d.trial.mu.Lock()
-	defer d.trial.mu.Unlock()
-	if entrypoint := d.entrypoint(addr); d.trial.wants[entrypoint].IsZero() {
-		d.trial.wants[entrypoint] = time.Now()
+}
+
+func (d *desk) objects() map[string]map[string]any {
+	out := map[string]map[string]any{}
+	for _, addr := range d.Addresses() {
+		out[addr] = d.State(addr)
 	}
+	return out
 }
 
 // service is a job that is to run, and does not end.
@@ -153,32 +243,6 @@ func (d *desk) packaged(addr string) {
 
 func name(addr string) string { return addr[len("ray_job."):] }
 
-func (d *desk) entrypoint(addr string) string { return fmt.Sprint(d.jobs[addr]["entrypoint"]) }
-
-func (d *desk) addresses() []string {
-	var out []string
-	for addr := range d.jobs {
-		out = append(out, addr)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// ask notes that another run of these jobs is wanted. One that is asked for again
-// before it was delivered is still one.
-func (d *desk) ask(addrs ...string) {
-	d.trial.mu.Lock()
-	defer d.trial.mu.Unlock()
-	now := time.Now()
-	for _, addr := range addrs {
-		e := d.entrypoint(addr)
-		d.trial.asks[e] = append(d.trial.asks[e], now)
-		if d.again == nil {
-			d.trial.wants[e] = now
-		}
-	}
-}
-
 // command is a `terraform apply`.
 type command struct {
 	*core.Run
@@ -191,7 +255,7 @@ type command struct {
 func (d *desk) begin() *command {
 	n := d.commands.Add(1)
 	if d.again != nil {
-		d.ask(d.addresses()...)
+		d.askAgain(d.addresses()...)
 	}
 	return &command{d.StartApply(d.again...), d, fmt.Sprintf("/%s.%d ", d.name, n)}
 }
@@ -216,7 +280,7 @@ func (d *desk) end(c *command) *core.Result {
 	r := c.Wait()
 	if r.ExitCode() == 0 {
 		d.again = nil
-		d.truthful()
+		d.trial.truthful(d)
 	}
 	return r
 }
@@ -241,33 +305,10 @@ func (x *trial) untruthful(format string, args ...any) {
 	x.found.untruthful = append(x.found.untruthful, fmt.Sprintf(format, args...))
 }
 
-// truthful checks what a green apply says: each job is as it was asked to be.
-func (d *desk) truthful() {
-	for _, addr := range d.addresses() {
-		id, status := fmt.Sprint(d.State(addr)["submission_id"]), d.State(addr)["status"]
-		if run := d.trial.lastRun(id); !d.done(addr, run) {
-			d.trial.untruthful("a green apply, and %s is %v in the state; its run %s: %+v", addr, status, id, run)
-		}
-	}
-}
-
-// done reports whether a run is what the job is asked to be.
-func (d *desk) done(addr string, run *raytest.Execution) bool {
-	switch {
-	case run == nil:
-		return false
-	case d.jobs[addr]["wait_for"] == "RUNNING":
-		return run.Ended.IsZero() || run.Status == ray.JobSucceeded || !run.Ended.IsZero() && time.Since(run.Ended) < time.Second
-	case d.jobs[addr]["ignore_failure"] == true:
-		return !run.Ended.IsZero()
-	}
-	return run.Status == ray.JobSucceeded
-}
-
 // lastRun is the last run under an id, or nil.
 func (x *trial) lastRun(id string) *raytest.Execution {
 	var last *raytest.Execution
-	for _, run := range x.fake.Runs() {
+	for _, run := range x.runs() {
 		if run.ID == id && (last == nil || run.Started.After(last.Started)) {
 			last = &run
 		}
@@ -298,7 +339,7 @@ func (d *desk) settle() {
 func (x *trial) judge() findings {
 	x.Helper()
 	x.wait(200 * time.Millisecond) // what was submitted last is given time to begin
-	all := x.fake.Runs()
+	all := x.runs()
 	slices.SortStableFunc(all, func(a, b raytest.Execution) int { return a.Started.Compare(b.Started) })
 	for i, b := range all {
 		for _, a := range all[:i] {
@@ -309,8 +350,8 @@ func (x *trial) judge() findings {
 		}
 	}
 	held := map[string]bool{}
-	for _, d := range x.desks {
-		d.held(held)
+	for _, h := range x.desks {
+		x.hold(h, held)
 	}
 	x.findOrphans(all, held)
 	return x.found
@@ -327,22 +368,22 @@ func (x *trial) repeats(a, b raytest.Execution) bool {
 	return a.Status == ray.JobSucceeded && !asked
 }
 
-// held notes the ids that the desk's state holds, and finds what is lost.
-func (d *desk) held(ids map[string]bool) {
-	for _, addr := range d.Addresses() {
-		state := d.State(addr)
-		ids[fmt.Sprint(state["submission_id"])] = true
-		attempts, _ := state["attempts"].([]any)
+// hold notes the ids that a state holds, and finds what is lost.
+func (x *trial) hold(h holder, ids map[string]bool) {
+	w, objects := h.wished(), h.objects()
+	for _, object := range objects {
+		ids[fmt.Sprint(object["submission_id"])] = true
+		attempts, _ := object["attempts"].([]any)
 		for _, a := range attempts {
 			if m, ok := a.(map[string]any); ok {
 				ids[fmt.Sprint(m["submission_id"])] = true
 			}
 		}
 	}
-	for _, addr := range d.addresses() {
-		id, since := fmt.Sprint(d.State(addr)["submission_id"]), d.trial.wants[d.entrypoint(addr)]
-		if run := d.trial.lastRun(id); !d.done(addr, run) || run.Started.Before(since) {
-			d.trial.found.lost = append(d.trial.found.lost, fmt.Sprintf("%s holds %q, whose run since %s is %+v", addr, id, since.Format(clock), run))
+	for _, addr := range w.addresses() {
+		id, since := fmt.Sprint(objects[addr]["submission_id"]), x.wants[w.entrypoint(addr)]
+		if run := x.lastRun(id); !w.done(addr, run) || run.Started.Before(since) {
+			x.found.lost = append(x.found.lost, fmt.Sprintf("%s holds %q, whose run since %s is %+v", addr, id, since.Format(clock), run))
 		}
 	}
 }
@@ -354,8 +395,8 @@ func (x *trial) findOrphans(all []raytest.Execution, held map[string]bool) {
 			x.found.orphans = append(x.found.orphans, fmt.Sprintf("%s runs: %+v", run.ID, run))
 		}
 	}
-	for _, job := range x.fake.Jobs() {
-		if job.Metadata["terraform.ray-iac/owner"] == "faults" && !held[job.SubmissionID] && (!x.kept || !job.Status.Terminal()) {
+	for _, job := range x.records() {
+		if job.Metadata["terraform.ray-iac/owner"] == x.owner && !held[job.SubmissionID] && (!x.kept || !job.Status.Terminal()) {
 			x.found.orphans = append(x.found.orphans, fmt.Sprintf("the record of %s, %s", job.SubmissionID, job.Status))
 		}
 	}
