@@ -31,6 +31,7 @@ type vectorInputs struct {
 	MemoryBytes                                                *int64             `json:",omitempty"`
 	Resources                                                  map[string]float64 `json:",omitempty"`
 	LabelSelector, Triggers                                    map[string]string  `json:",omitempty"`
+	PyModules                                                  []string           `json:",omitempty"`
 	EnvVarsVersion, RuntimeEnvVersion                          string             `json:",omitempty"`
 }
 
@@ -39,7 +40,7 @@ func (v vectorInputs) inputs(t *testing.T) jobs.Inputs {
 	in := jobs.Inputs{
 		Name: v.Name, SubmissionID: v.SubmissionID, Entrypoint: v.Entrypoint, WorkingDir: v.WorkingDir, WorkingDirHash: v.WorkingDirHash,
 		NumCPUs: v.NumCPUs, NumGPUs: v.NumGPUs, MemoryBytes: v.MemoryBytes, Resources: ray.Resources(v.Resources), LabelSelector: v.LabelSelector, Triggers: v.Triggers,
-		EnvVarsVersion: v.EnvVarsVersion, RuntimeEnvVersion: v.RuntimeEnvVersion,
+		PyModules: v.PyModules, EnvVarsVersion: v.EnvVarsVersion, RuntimeEnvVersion: v.RuntimeEnvVersion,
 	}
 	if v.RuntimeEnv != nil {
 		env, err := jobs.DecodeObject(string(v.RuntimeEnv))

@@ -26,16 +26,19 @@ type Inputs struct {
 	SubmissionID string
 	// Entrypoint is the shell command, as posted.
 	Entrypoint string
-	// RuntimeEnv is Ray's runtime_env without working_dir.
+	// RuntimeEnv is Ray's runtime_env without what the members below hold.
 	RuntimeEnv map[string]any
 	// EnvVarsVersion and RuntimeEnvVersion stand for the values of Request.Hidden,
 	// which no digest may hold.
 	EnvVarsVersion, RuntimeEnvVersion string
-	// WorkingDir is a remote URI, posted as it is. Empty with a directory.
+	// WorkingDir is a remote URI. Empty with a directory.
 	WorkingDir string
 	// WorkingDirHash is the hash of a directory's content, "v1:<hex>:<hex>"; the
 	// directory's path and its package's URI are no inputs.
 	WorkingDirHash string
+	// PyModules are the entries of py_modules: remote URIs, and the hashes of the
+	// content of those that are uploaded.
+	PyModules []string
 	// Resources of the entrypoint; nil is not set.
 	NumCPUs, NumGPUs *float64
 	MemoryBytes      *int64
@@ -83,6 +86,9 @@ func (in Inputs) document() map[string]any {
 		env["working_dir"] = in.WorkingDirHash
 	case in.WorkingDir != "":
 		env["working_dir"] = in.WorkingDir
+	}
+	if len(in.PyModules) > 0 {
+		env["py_modules"] = in.PyModules
 	}
 	if len(env) > 0 {
 		doc["runtime_env"] = env

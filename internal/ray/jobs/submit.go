@@ -13,9 +13,9 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 )
 
-// Package is a working_dir to have on the cluster before a job is posted.
+// Package is what is to be on the cluster before a job is posted.
 type Package struct {
-	// URI is gcs://_ray_pkg_....zip.
+	// URI is gcs://_ray_pkg_....zip, or another file in the GCS.
 	URI string
 	// Size is the number of bytes that Write writes.
 	Size int64
@@ -30,8 +30,11 @@ type Request struct {
 	Owner string
 	// Metadata is the user's, without the stamp.
 	Metadata map[string]string
-	// Package is the working_dir's, or nil.
-	Package *Package
+	// WorkingDirURI and PyModuleURIs are what the hashes among the inputs stand for,
+	// and the remote URIs among them; Packages are those that are uploaded.
+	WorkingDirURI string
+	PyModuleURIs  []string
+	Packages      []Package
 	// KeepFailed adopts a FAILED attempt: the caller does not mind how it ended.
 	KeepFailed bool
 	// After is an attempt that is over: only a later one will do.
@@ -294,8 +297,10 @@ func (e *Engine) post(ctx context.Context, r Request, run Run, before *ray.Job) 
 	var unknown error // the last POST whose outcome stayed open
 	deadline := time.Now().Add(e.o.MaxUnreachable)
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		if err := e.ensurePackage(ctx, api, r.Package); err != nil {
-			return firstOf(unknown, err)
+		for i := range r.Packages {
+			if err := e.ensurePackage(ctx, api, &r.Packages[i]); err != nil {
+				return firstOf(unknown, err)
+			}
 		}
 		if ctx.Err() != nil {
 			return firstOf(unknown, e.canceled(ctx, "submit job "+run.ID))
@@ -349,9 +354,6 @@ func (e *Engine) arrived(ctx context.Context, run Run) (bool, error) {
 // the package for 600 s, so it is done before each POST. Jobs of one directory
 // upload it once.
 func (e *Engine) ensurePackage(ctx context.Context, api *dashboard.Client, p *Package) error {
-	if p == nil {
-		return nil
-	}
 	unlock, err := e.lockPackage(ctx, p.URI)
 	if err != nil {
 		return err
@@ -404,11 +406,11 @@ func (r Request) submission(run Run) ray.Submission {
 			env[k] = v
 		}
 	}
-	switch {
-	case r.Package != nil:
-		env["working_dir"] = r.Package.URI
-	case r.WorkingDir != "":
-		env["working_dir"] = r.WorkingDir
+	if r.WorkingDirURI != "" {
+		env["working_dir"] = r.WorkingDirURI
+	}
+	if len(r.PyModuleURIs) > 0 {
+		env["py_modules"] = r.PyModuleURIs
 	}
 	r.hide(env)
 	r.tell(env, run.Attempt)

@@ -33,6 +33,14 @@
 // Windows has no executable bits: Exec is empty there, and who compares hashes
 // takes it over from the other one.
 //
+// # Modules and archives
+//
+// [WorkingDir] and [Module] take whatever a job's working_dir and py_modules may
+// name on this machine, and give one [Package]. An entry of py_modules lies in its
+// package under its own name ([ScanModule]), and a wheel's name is told apart by its
+// content ([ReadWheel]): Ray's own names for both leave out what makes them differ. An
+// archive goes as it is, under Ray's name for it; its hash is of its bytes.
+//
 // # What is packaged
 //
 // Ray's client leaves out what a pattern of the excludes matches, or of a .gitignore

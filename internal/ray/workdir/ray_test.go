@@ -118,13 +118,85 @@ func TestRealRayPacksAlike(t *testing.T) {
 			t.Errorf("%s: %s", r.Name, a.Error)
 			continue
 		}
-		want := map[string]string{}
-		for _, e := range a.Entries {
-			want[e[0].(string)] = fmt.Sprint(e[1:])
-		}
 		tree, _ := scanHash(t, dir, r.options())
-		if diff := cmp.Diff(want, zipEntries(t, tree)); diff != "" {
+		if diff := cmp.Diff(a.entries(), zipEntries(t, tree)); diff != "" {
 			t.Errorf("%s: zip (-Ray +ours):\n%s", r.Name, diff)
+		}
+	}
+}
+
+// entries are by name what zipEntries returns.
+func (a reply) entries() map[string]string {
+	out := map[string]string{}
+	for _, e := range a.Entries {
+		out[e[0].(string)] = fmt.Sprint(e[1:])
+	}
+	return out
+}
+
+// The zip of a module is Ray's. Its name is Ray's for a directory that holds nothing
+// but the module, since Ray's own leaves out what the module is called.
+func TestRealRayPacksModulesAlike(t *testing.T) {
+	t.Parallel()
+	py := startRay(t)
+	out := filepath.Join(t.TempDir(), "ray.zip")
+	rays := map[string]string{} // URI of Ray's by content
+	for _, name := range []string{"mod", "renamed"} {
+		for _, r := range recordedTrees(t) {
+			if r.Error != "" || r.Name == "unreadable file" {
+				continue
+			}
+			root := build(t)
+			dir := filepath.Join(root, name)
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range r.Tree {
+				if err := n.make(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			options := Options{Excludes: r.Excludes, DefaultExcludes: moduleExcludes, IgnoreGitignore: r.IgnoreGitignore}
+			tree, err := ScanModule(t.Context(), dir, options)
+			if err != nil {
+				t.Errorf("%s: %v", r.Name, err)
+				continue
+			}
+			hash, err := tree.Hash(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := about("module", dir, options)
+			q.Out = out
+			a := py.ask(q)
+			if diff := cmp.Diff(a.entries(), zipEntries(t, tree)); diff != "" || a.Error != "" {
+				t.Errorf("%s: %s zip (-Ray +ours):\n%s", r.Name, a.Error, diff)
+			}
+			if first, ok := rays[r.Name]; ok && first != a.URI {
+				t.Errorf("%s: Ray tells a renamed module apart (%s, %s), so that its own name would do", r.Name, first, a.URI)
+			}
+			rays[r.Name] = a.URI
+			if len(r.Excludes) > 0 { // of which those with a slash are about another place then
+				continue
+			}
+			if a := py.ask(about("hash", root, options)); a.URI != hash.URI {
+				t.Errorf("%s: URI %s, Ray's of a directory that holds it is %s", r.Name, hash.URI, a.URI)
+			}
+		}
+	}
+}
+
+func TestRealRayNamesArchivesAlike(t *testing.T) {
+	t.Parallel()
+	py := startRay(t)
+	for _, name := range []string{"a.zip", "a.tar.gz", "a.tgz", "a.tar.xz"} {
+		path := filepath.Join(build(t, file(name, "PK\x05\x06"+name)), name)
+		a, err := ReadArchive(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := py.ask(question{Op: "file", Dir: path}); r.URI != a.URI {
+			t.Errorf("%s: URI %s, Ray's is %s %s", name, a.URI, r.URI, r.Error)
 		}
 	}
 }

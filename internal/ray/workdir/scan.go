@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	slashpath "path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,7 +106,10 @@ func unixMode(m fs.FileMode) uint32 {
 // unless contents say otherwise.
 func Scan(ctx context.Context, dir string, options Options) (*Tree, error) {
 	t := &Tree{dir: dir, options: options}
-	w := &walker{ctx: ctx, tree: t}
+	return t.scan(&walker{ctx: ctx, tree: t, dir: dir})
+}
+
+func (t *Tree) scan(w *walker) (*Tree, error) {
 	if err := w.walk(); err != nil {
 		return nil, t.wrap(err)
 	}
@@ -115,9 +119,12 @@ func Scan(ctx context.Context, dir string, options Options) (*Tree, error) {
 
 // walker is one run of Scan.
 type walker struct {
-	ctx   context.Context
-	tree  *Tree
-	specs []*spec
+	ctx  context.Context
+	tree *Tree
+	// dir is what is walked; inside is its place in the tree, empty where it is the
+	// tree's root.
+	dir, inside string
+	specs       []*spec
 	// above are the directories from the root to the present one.
 	above []above
 
@@ -138,12 +145,12 @@ type above struct {
 var errTooManyPaths = errors.New("too many paths")
 
 func (w *walker) walk() error {
-	info, err := os.Stat(w.tree.dir)
+	info, err := os.Stat(w.dir)
 	if err != nil {
 		return err
 	}
 	if !info.IsDir() {
-		return &NotDirectoryError{w.tree.dir}
+		return &NotDirectoryError{w.dir}
 	}
 	base, err := newSpec(excludesSource, "", w.tree.options.excludes())
 	if err != nil {
@@ -323,6 +330,9 @@ func (w *walker) name(path string) error {
 	if err := checkName(path); err != nil {
 		return err
 	}
+	if w.inside != "" {
+		path = slashpath.Join(w.inside, path)
+	}
 	w.tree.names.add(sha1.Sum([]byte(path)))
 	return w.count()
 }
@@ -338,6 +348,9 @@ func (w *walker) count() error {
 // add takes an entry into the tree. Nothing is kept of a tree that is too large
 // already, but what its message needs.
 func (w *walker) add(e entry) {
+	if w.inside != "" {
+		e.path = slashpath.Join(w.inside, e.path)
+	}
 	w.entries++
 	w.zipBytes += e.zipBytes()
 	if !e.isDir() {
@@ -367,7 +380,7 @@ func insertLargest(largest []File, f File) []File {
 	return largest[:min(keep, len(largest))]
 }
 
-func (w *walker) abs(path string) string { return w.tree.abs(path) }
+func (w *walker) abs(path string) string { return filepath.Join(w.dir, filepath.FromSlash(path)) }
 
 func (t *Tree) abs(path string) string { return filepath.Join(t.dir, filepath.FromSlash(path)) }
 

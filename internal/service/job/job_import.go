@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -58,13 +59,19 @@ func (r *jobResource) readImported(ctx context.Context, cluster *conn.Cluster, m
 	m.ClusterID = textOrNull(info.ClusterID)
 	m.Entrypoint = types.StringValue(job.Entrypoint)
 	stamp, stamped := jobs.StampOf(job.Metadata)
-	env, workingDir := importedEnv(job.RuntimeEnv, stamped)
+	env, workingDir, modules := importedEnv(job.RuntimeEnv, stamped)
 	m.RuntimeEnvJSON = env
 	switch {
 	case strings.HasPrefix(workingDir, "gcs://"):
 		m.PackageURI = types.StringValue(workingDir)
 	case workingDir != "":
 		m.WorkingDir = types.StringValue(workingDir)
+	}
+	uploaded := func(uri string) bool { return strings.HasPrefix(uri, "gcs://") }
+	if len(modules) > 0 && !slices.ContainsFunc(modules, uploaded) {
+		list, d := types.ListValueFrom(ctx, types.StringType, modules)
+		diags.Append(d...)
+		m.PyModules, m.PyModuleHashes = list, list
 	}
 	m.Attempt = types.Int64Value(1)
 	if stamped {

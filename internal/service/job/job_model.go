@@ -18,6 +18,7 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/fw"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/workdir"
 )
 
 // Values of the arguments that choose.
@@ -53,6 +54,7 @@ type jobModel struct {
 	Entrypoint     types.String         `tfsdk:"entrypoint"`
 	Command        types.List           `tfsdk:"command"`
 	WorkingDir     types.String         `tfsdk:"working_dir"`
+	PyModules      types.List           `tfsdk:"py_modules"`
 	Excludes       types.List           `tfsdk:"excludes"`
 	RuntimeEnv     types.Object         `tfsdk:"runtime_env"`
 	RuntimeEnvJSON jsontypes.Normalized `tfsdk:"runtime_env_json"`
@@ -97,6 +99,7 @@ type jobModel struct {
 	URL            types.String  `tfsdk:"url"`
 	PackageURI     types.String  `tfsdk:"package_uri"`
 	WorkingDirHash types.String  `tfsdk:"working_dir_hash"`
+	PyModuleHashes types.List    `tfsdk:"py_modules_hashes"`
 	MetadataAll    types.Map     `tfsdk:"metadata_all"`
 	Attempt        types.Int64   `tfsdk:"attempt"`
 	Attempts       types.List    `tfsdk:"attempts"`
@@ -158,10 +161,6 @@ func (m *jobModel) terminal() bool {
 	return ray.JobStatus(m.Status.ValueString()).Terminal()
 }
 
-// remoteDir reports whether dir is a URI that Ray fetches itself. "C:\dir" and
-// "dir:x" are paths: a URI has "://".
-func remoteDir(dir string) bool { return strings.Contains(dir, "://") }
-
 // entrypoint is the command line as posted.
 func (m *jobModel) entrypoint(ctx context.Context, diags *diag.Diagnostics) string {
 	if !m.Command.IsNull() {
@@ -194,20 +193,23 @@ func (m *jobModel) runtimeEnv(ctx context.Context, diags *diag.Diagnostics) map[
 }
 
 // inputsKnown reports whether every input is known, so that the digest can be
-// computed. A local directory must have been hashed into WorkingDirHash before.
+// computed. What is local must have been hashed before.
 func (m *jobModel) inputsKnown(ctx context.Context) bool {
-	for _, v := range []attr.Value{m.Name, m.Entrypoint, m.Command, m.WorkingDir, m.RuntimeEnv, m.RuntimeEnvJSON, m.EnvVarsWOVersion, m.RuntimeEnvJSONWOVersion, m.Triggers, m.NumCPUs, m.NumGPUs, m.Memory, m.Resources, m.LabelSelector} {
+	for _, v := range []attr.Value{m.Name, m.Entrypoint, m.Command, m.WorkingDir, m.PyModules, m.RuntimeEnv, m.RuntimeEnvJSON, m.EnvVarsWOVersion, m.RuntimeEnvJSONWOVersion, m.Triggers, m.NumCPUs, m.NumGPUs, m.Memory, m.Resources, m.LabelSelector} {
 		if !fullyKnown(ctx, v) {
 			return false
 		}
 	}
-	return !m.localDir() || !m.WorkingDirHash.IsUnknown() && !m.WorkingDirHash.IsNull()
+	return (!m.localDir() || known(m.WorkingDirHash)) && (len(m.PyModules.Elements()) == 0 || known(m.PyModuleHashes))
 }
 
-// localDir reports whether working_dir is a directory on this machine.
+// known: neither unknown nor null.
+func known(v attr.Value) bool { return !v.IsUnknown() && !v.IsNull() }
+
+// localDir reports whether working_dir is on this machine.
 func (m *jobModel) localDir() bool {
 	dir := m.WorkingDir.ValueString()
-	return dir != "" && !remoteDir(dir)
+	return dir != "" && !workdir.IsURI(dir)
 }
 
 func fullyKnown(ctx context.Context, v attr.Value) bool {
@@ -236,6 +238,9 @@ func (m *jobModel) inputs(ctx context.Context, ownID string, diags *diag.Diagnos
 		in.WorkingDirHash = m.WorkingDirHash.ValueString()
 	} else {
 		in.WorkingDir = m.WorkingDir.ValueString()
+	}
+	if len(m.PyModules.Elements()) > 0 {
+		in.PyModules = stringList(ctx, m.PyModuleHashes, diags)
 	}
 	if !m.Resources.IsNull() {
 		in.Resources = resourceMap(ctx, m.Resources, diags)
@@ -326,6 +331,9 @@ func (m *jobModel) settle() {
 	if m.MetadataAll.IsUnknown() || m.MetadataAll.IsNull() {
 		m.MetadataAll = types.MapNull(types.StringType)
 	}
+	if m.PyModuleHashes.IsUnknown() || m.PyModuleHashes.IsNull() {
+		m.PyModuleHashes = types.ListNull(types.StringType)
+	}
 	if m.Attempts.IsUnknown() || m.Attempts.IsNull() {
 		m.Attempts = types.ListNull(attemptType)
 	}
@@ -338,7 +346,7 @@ func (m *jobModel) settle() {
 func (m *jobModel) pin(o *jobModel) {
 	m.SubmissionID, m.JobID, m.Status, m.ErrorType, m.DriverExitCode = o.SubmissionID, o.JobID, o.Status, o.ErrorType, o.DriverExitCode
 	m.SubmittedAt, m.EndedAt, m.DriverNodeID, m.ClusterID, m.URL = o.SubmittedAt, o.EndedAt, o.DriverNodeID, o.ClusterID, o.URL
-	m.PackageURI, m.WorkingDirHash, m.MetadataAll = o.PackageURI, o.WorkingDirHash, o.MetadataAll
+	m.PackageURI, m.WorkingDirHash, m.PyModuleHashes, m.MetadataAll = o.PackageURI, o.WorkingDirHash, o.PyModuleHashes, o.MetadataAll
 	m.Attempt, m.Attempts, m.InputsDigest, m.Owner, m.Result = o.Attempt, o.Attempts, o.InputsDigest, o.Owner, o.Result
 }
 

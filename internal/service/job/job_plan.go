@@ -2,9 +2,9 @@ package job
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -52,7 +52,7 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 // replacement, which core plans as a create with the old object's private data.
 func (r *jobResource) planCreate(ctx context.Context, plan, config *jobModel, again bool, resp *resource.ModifyPlanResponse) {
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
-	r.planHash(ctx, plan, nil, &resp.Diagnostics)
+	r.planHashes(ctx, plan, nil, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -109,7 +109,7 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 	if !config.SubmissionID.IsNull() {
 		plan.SubmissionID = config.SubmissionID
 	}
-	r.planHash(ctx, plan, state, &resp.Diagnostics)
+	r.planHashes(ctx, plan, state, &resp.Diagnostics)
 	imported := marked(ctx, req.Private, keyImported, &resp.Diagnostics)
 	replace := r.replacements(ctx, plan, config, state, imported, &resp.Diagnostics)
 	switch {
@@ -169,41 +169,6 @@ func (r *jobResource) warnLost(state *jobModel, diags *diag.Diagnostics) {
 	}
 }
 
-// planHash plans working_dir_hash. A directory that can't be read keeps the
-// recorded hash, with a warning: it is an error only where it would be packaged.
-func (r *jobResource) planHash(ctx context.Context, plan, state *jobModel, diags *diag.Diagnostics) {
-	switch {
-	case !fullyKnown(ctx, plan.WorkingDir) || !fullyKnown(ctx, plan.Excludes):
-		plan.WorkingDirHash = types.StringUnknown()
-		return
-	case !plan.localDir():
-		plan.WorkingDirHash = types.StringNull()
-		return
-	}
-	_, hash, err := r.scan(ctx, plan, diags)
-	if diags.HasError() {
-		return
-	}
-	if err != nil {
-		known := state != nil && !state.WorkingDirHash.IsNull()
-		if known {
-			plan.WorkingDirHash = state.WorkingDirHash
-		} else {
-			plan.WorkingDirHash = types.StringUnknown()
-		}
-		switch {
-		case known:
-			fw.AddWarning(diags, path.Root("working_dir"), fmt.Sprintf("working_dir of job %s can't be packaged", plan.label()), err)
-		case errors.As(err, new(*missingDirError)):
-			fw.AddWarning(diags, path.Root("working_dir"), fmt.Sprintf("working_dir of job %s is not there yet", plan.label()), err)
-		default:
-			fw.AddError(diags, path.Root("working_dir"), fmt.Sprintf("working_dir of job %s can't be packaged", plan.label()), err)
-		}
-		return
-	}
-	plan.WorkingDirHash = types.StringValue(r.hashLike(hash, state))
-}
-
 // input is one attribute that replaces the job where its meaning changes.
 type input struct {
 	at   path.Path
@@ -221,14 +186,15 @@ func (r *jobResource) replacements(ctx context.Context, plan, config, state *job
 	if plan.RuntimeEnv.Equal(state.RuntimeEnv) {
 		env = path.Root("runtime_env_json")
 	}
-	recorded := state.runtimeEnv(ctx, diags)
-	if imported {
+	wanted, recorded := plan.runtimeEnv(ctx, diags), state.runtimeEnv(ctx, diags)
+	if imported { // nor does it compare what was packaged
+		delete(wanted, "py_modules")
 		recorded = withoutHidden(recorded, config.hidden(ctx, diags))
 	}
 	// An import without a stamp knows only these two.
 	inputs := []input{
 		{entrypoint, allKnown(ctx, plan.Entrypoint, plan.Command) && plan.entrypoint(ctx, diags) == state.entrypoint(ctx, diags)},
-		{env, allKnown(ctx, plan.RuntimeEnv, plan.RuntimeEnvJSON) && jobs.SameJSON(plan.runtimeEnv(ctx, diags), recorded)},
+		{env, allKnown(ctx, plan.RuntimeEnv, plan.RuntimeEnvJSON) && jobs.SameJSON(wanted, recorded)},
 	}
 	if imported && !state.InputsDigest.IsNull() && r.digestMatches(ctx, plan, config, state, diags) {
 		return nil
@@ -242,6 +208,7 @@ func (r *jobResource) replacements(ctx context.Context, plan, config, state *job
 			input{path.Root("name"), plan.Name.Equal(state.Name)},
 			input{path.Root("submission_id"), sameOwnID(ctx, config, state)},
 			input{dir, same},
+			input{path.Root("py_modules_hashes"), sameList(plan.PyModuleHashes, state.PyModuleHashes)},
 			input{path.Root("entrypoint_num_cpus"), plan.NumCPUs.Equal(state.NumCPUs)},
 			input{path.Root("entrypoint_num_gpus"), plan.NumGPUs.Equal(state.NumGPUs)},
 			input{path.Root("entrypoint_memory"), plan.Memory.Equal(state.Memory)},
@@ -302,6 +269,11 @@ func sameOwnID(ctx context.Context, config, state *jobModel) bool {
 		return config.SubmissionID.Equal(state.SubmissionID)
 	}
 	return !state.chosenID(ctx)
+}
+
+// sameList: null and empty are one.
+func sameList(a, b types.List) bool {
+	return !a.IsUnknown() && !b.IsUnknown() && slices.EqualFunc(a.Elements(), b.Elements(), attr.Value.Equal)
 }
 
 // sameMap compares the members that are not null.

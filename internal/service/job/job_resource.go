@@ -165,27 +165,14 @@ func identify(ctx context.Context, identity *tfsdk.ResourceIdentity, m *jobModel
 	}
 }
 
-// request makes the submission of a planned job, with its package.
+// request makes the submission of a planned job, with its packages.
 func (r *jobResource) request(ctx context.Context, m *jobModel, ownID string, diags *diag.Diagnostics) (jobs.Request, string) {
 	metadata := map[string]string{}
 	maps.Copy(metadata, r.Pool().DefaultMetadata())
 	maps.Copy(metadata, stringMap(ctx, m.Metadata, diags))
 	request := jobs.Request{Owner: r.Pool().Owner(), KeepFailed: m.keepFailed(), Metadata: metadata, TellAttempt: m.told(), CheckpointPath: m.CheckpointPath.ValueString()}
-	uri := ""
-	if m.localDir() {
-		tree, hash, err := r.scan(ctx, m, diags)
-		if err != nil {
-			fw.AddError(diags, path.Root("working_dir"), fmt.Sprintf("working_dir of job %s can't be packaged", m.label()), err)
-			return request, ""
-		}
-		now := r.hashLike(hash, m)
-		if planned := m.WorkingDirHash; !planned.IsUnknown() && !planned.IsNull() && planned.ValueString() != now {
-			fw.AddError(diags, path.Root("working_dir"), fmt.Sprintf("working_dir of job %s changed since the plan", m.label()), &changedDirError{planned.ValueString(), now})
-			return request, ""
-		}
-		m.WorkingDirHash = types.StringValue(now)
-		uri = hash.URI
-		request.Package = &jobs.Package{URI: hash.URI, Size: tree.ZipSize(), Write: tree.WriteZip}
+	if !r.packages(ctx, m, &request, diags) {
+		return request, ""
 	}
 	request.Inputs = m.inputs(ctx, ownID, diags)
 	request.Hidden = m.hidden(ctx, diags)
@@ -195,7 +182,10 @@ func (r *jobResource) request(ctx context.Context, m *jobModel, ownID string, di
 	}
 	m.InputsDigest = types.StringValue(digest)
 	m.Owner = textOrNull(request.Owner)
-	return request, uri
+	if !m.localDir() {
+		return request, ""
+	}
+	return request, request.WorkingDirURI
 }
 
 // fromRun takes over what a submission decided.

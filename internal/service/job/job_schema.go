@@ -75,14 +75,21 @@ func inputAttributes() map[string]schema.Attribute {
 		},
 		"working_dir": schema.StringAttribute{
 			Optional: true,
-			MarkdownDescription: "Directory that the job runs in: a local path, packaged and uploaded under Ray's own name for the same tree (at most 100 MiB), or a remote URI (`https://`, `s3://`, `gs://`, `gcs://` and others that Ray takes). " +
-				"A change of the directory's content replaces the job; another path with the same content does not.",
+			MarkdownDescription: "Directory that the job runs in: a local path, packaged and uploaded under Ray's own name for the same tree (at most 100 MiB), a local archive (`.zip`; since Ray 2.60 also `.tar.gz`, `.tgz`, `.tar.xz`), " +
+				"or a URI of an archive that the nodes fetch (`https://`, `s3://`, `gs://`, `azure://`, `abfss://`, `file://`, `gcs://`) or of a directory that they have (`local://`). " +
+				"A change of the content replaces the job, and so does one of a URI; another path with the same content does not.",
 			Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
+		},
+		"py_modules": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Python modules that the job can import beside its `working_dir`: local directories (importable by the directory's own name), `.py` and `.whl` files, and URIs as those of `working_dir`, also of `.whl` files. " +
+				"`excludes` applies to each directory, `.git` and `__pycache__` are left out. A change of the content, of a URI or of the order replaces the job.",
+			Validators: []validator.List{listvalidator.NoNullValues(), listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1))},
 		},
 		"excludes": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: "Patterns, in the syntax of `.gitignore`, of what is left out of `working_dir`, beside its `.gitignore` and `.rayignore` files and `.git`, `.venv`, `venv`, `__pycache__`. A change replaces the job only where the content that is left changes.",
-			Validators:          []validator.List{listvalidator.AlsoRequires(path.MatchRoot("working_dir")), listvalidator.NoNullValues()},
+			MarkdownDescription: "Patterns, in the syntax of `.gitignore`, of what is left out of `working_dir` and of the directories of `py_modules`, beside their `.gitignore` and `.rayignore` files and `.git`, `.venv`, `venv`, `__pycache__`. A change replaces the job only where the content that is left changes.",
+			Validators:          []validator.List{listvalidator.NoNullValues()},
 		},
 		"runtime_env": runtimeEnvAttribute(),
 		"runtime_env_json": schema.StringAttribute{
@@ -164,22 +171,23 @@ func computedAttributes() map[string]schema.Attribute {
 		return schema.StringAttribute{Computed: true, MarkdownDescription: d}
 	}
 	return map[string]schema.Attribute{
-		"job_id":           text("Hex id of the job's last driver. Null until the entrypoint calls `ray.init`, and for one that never does."),
-		"status":           text("`PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED` or `STOPPED`, as Ray says; `MISSING` where Ray has no record of a job that was not over, `CLUSTER_REPLACED` where another cluster is in its place."),
-		"error_type":       text("Ray's error type of a failed job, such as `JOB_ENTRYPOINT_COMMAND_ERROR`; since Ray 2.51."),
-		"driver_exit_code": schema.Int64Attribute{Computed: true, MarkdownDescription: "Exit code of an entrypoint that ended by itself; since Ray 2.9."},
-		"submitted_at":     text("When the job was submitted, RFC 3339."),
-		"ended_at":         text("When the job ended, RFC 3339."),
-		"driver_node_id":   text("Id of the node that the entrypoint ran on."),
-		"cluster_id":       text("Id of the cluster that took the job; null on Ray before 2.31 over HTTP."),
-		"url":              text("Page of the job in Ray's dashboard."),
-		"package_uri":      text("URI of the uploaded `working_dir`, Ray's own for the same tree."),
-		"working_dir_hash": text("Hash of the content of a local `working_dir`: paths, bytes and executable bits. A change replaces the job."),
-		"metadata_all":     schema.MapAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Metadata of the submission as sent: `metadata`, the provider's `default_metadata` and the provider's stamp."},
-		"attempts":         attemptsAttribute(),
-		"attempt":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of the run among those with the same inputs, from 1."},
-		"inputs_digest":    text("Digest of all inputs of the job, part of the stamp that marks it on the cluster."),
-		"owner":            text("The provider's `owner` at submission, part of the stamp."),
+		"job_id":            text("Hex id of the job's last driver. Null until the entrypoint calls `ray.init`, and for one that never does."),
+		"status":            text("`PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED` or `STOPPED`, as Ray says; `MISSING` where Ray has no record of a job that was not over, `CLUSTER_REPLACED` where another cluster is in its place."),
+		"error_type":        text("Ray's error type of a failed job, such as `JOB_ENTRYPOINT_COMMAND_ERROR`; since Ray 2.51."),
+		"driver_exit_code":  schema.Int64Attribute{Computed: true, MarkdownDescription: "Exit code of an entrypoint that ended by itself; since Ray 2.9."},
+		"submitted_at":      text("When the job was submitted, RFC 3339."),
+		"ended_at":          text("When the job ended, RFC 3339."),
+		"driver_node_id":    text("Id of the node that the entrypoint ran on."),
+		"cluster_id":        text("Id of the cluster that took the job; null on Ray before 2.31 over HTTP."),
+		"url":               text("Page of the job in Ray's dashboard."),
+		"package_uri":       text("URI of the uploaded `working_dir`, Ray's own for the same tree."),
+		"working_dir_hash":  text("Hash of the content of a local `working_dir`: paths, bytes and executable bits of a directory, the bytes of an archive. A change replaces the job."),
+		"py_modules_hashes": schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Of each entry of `py_modules` the hash of its content, or its URI. A change replaces the job."},
+		"metadata_all":      schema.MapAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Metadata of the submission as sent: `metadata`, the provider's `default_metadata` and the provider's stamp."},
+		"attempts":          attemptsAttribute(),
+		"attempt":           schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of the run among those with the same inputs, from 1."},
+		"inputs_digest":     text("Digest of all inputs of the job, part of the stamp that marks it on the cluster."),
+		"owner":             text("The provider's `owner` at submission, part of the stamp."),
 		"result": schema.DynamicAttribute{
 			Computed: true,
 			MarkdownDescription: fmt.Sprintf("What the job returned: the JSON of the last line `RAY_JOB_RESULT={...}` at the beginning of a line of this run's log, at most 64 KiB. Null where the job wrote none within the last %d lines (anywhere with `log_file`), and unless apply waited for the job's end. "+

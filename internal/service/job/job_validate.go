@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/workdir"
 )
 
 // knownEnvKeys are the fields of Ray 2.60's runtime_env. Ray accepts any other
@@ -36,6 +37,7 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 		resp.Diagnostics.AddAttributeWarning(path.Root("on_destroy"), "A job with an own submission_id runs again only with on_destroy = \"delete\"",
 			"Ray takes a submission id only once. As long as the record of the previous run is kept, a replacement of this job can't be submitted.")
 	}
+	validatePackages(ctx, &m, &resp.Diagnostics)
 	validateEnv(ctx, &m, &resp.Diagnostics)
 	validateHidden(ctx, &m, &resp.Diagnostics)
 	validateRetry(ctx, &m, &resp.Diagnostics)
@@ -64,6 +66,9 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 		}
 		typed = env.toRay(ctx, diags)
 		validateReserved(envNames(typed["env_vars"]), path.Root("runtime_env").AtName("env_vars"), diags)
+	}
+	if _, twice := fromJSON["py_modules"]; twice && !m.PyModules.IsNull() {
+		diags.AddAttributeError(at, "py_modules is set twice", "It stands in runtime_env_json and as an attribute of the job; keep the attribute.")
 	}
 	for key := range typed {
 		if _, twice := fromJSON[key]; twice {
@@ -95,7 +100,7 @@ func validateFields(env map[string]any, at path.Path, diags *diag.Diagnostics) {
 	}
 	if modules, ok := env["py_modules"].([]any); ok {
 		for _, module := range modules {
-			if s, ok := module.(string); !ok || !remoteDir(s) {
+			if s, ok := module.(string); !ok || !workdir.IsURI(s) {
 				diags.AddAttributeError(at, "Local path in py_modules", fmt.Sprintf("Ray would look for %v on the cluster, where it is not: py_modules of %s takes remote URIs only.", module, at))
 			}
 		}

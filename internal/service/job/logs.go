@@ -75,29 +75,31 @@ func (r *jobResource) checkLogFile(ctx context.Context, m *jobModel) error {
 	return r.checkLogOutside(ctx, m, file)
 }
 
-// checkLogOutside refuses a file that would be packaged with the job's own
-// directory: each run would change it, and be another job.
+// checkLogOutside refuses a file that would be packaged with the job: each run would
+// change it, and be another job.
 func (r *jobResource) checkLogOutside(ctx context.Context, m *jobModel, file string) error {
-	if !m.localDir() {
-		return nil
-	}
+	var ignored diag.Diagnostics // those of the packages are told where they are made
 	options := r.Pool().Packaging()
-	options.Excludes = stringList(ctx, m.Excludes, new(diag.Diagnostics))
-	dir, err := filepath.Abs(m.WorkingDir.ValueString())
-	if err != nil {
-		return err
+	options.Excludes = stringList(ctx, m.Excludes, &ignored)
+	for _, s := range append(m.workingDir(m.WorkingDirHash), m.modules(ctx, m.PyModuleHashes, &ignored)...) {
+		if s.remote() {
+			continue
+		}
+		dir, err := filepath.Abs(s.where)
+		if err != nil {
+			return err
+		}
+		below, err := filepath.Rel(resolved(dir), resolved(file))
+		below = filepath.ToSlash(below)
+		outside := err != nil || below == ".." || strings.HasPrefix(below, "../")
+		if outside {
+			continue
+		}
+		if packaged, err := workdir.Takes(ctx, dir, below, options); err == nil && packaged {
+			return fmt.Errorf("it lies in %s, so that each run would change the job's inputs. Write it elsewhere, or leave it out of the package: excludes = [%q]", s.what, "/"+below)
+		}
 	}
-	below, err := filepath.Rel(resolved(dir), resolved(file))
-	below = filepath.ToSlash(below)
-	outside := err != nil || below == ".." || strings.HasPrefix(below, "../")
-	if outside {
-		return nil
-	}
-	// An error of the directory is told where it is packaged.
-	if packaged, err := workdir.Takes(ctx, dir, below, options); err != nil || !packaged {
-		return nil //nolint:nilerr // see above
-	}
-	return fmt.Errorf("it lies in working_dir, so that each run would change the job's inputs. Write it elsewhere, or leave it out of the package: excludes = [%q]", "/"+below)
+	return nil
 }
 
 // resolved is p with the links of what is there of it followed.

@@ -179,17 +179,24 @@ func withoutHidden(env, hidden map[string]any) map[string]any {
 }
 
 // importedEnv is the runtime_env of a job that Terraform did not submit from this
-// state, as state holds it: without the working_dir, and with no value of an
+// state, as state holds it: without the working_dir and py_modules, and with no value of an
 // environment variable, which Ray before 2.59 shows to everybody. Any value of a
 // job with a stamp may have been write-only: its digest tells whether they are the
 // configuration's.
-func importedEnv(raw json.RawMessage, stamped bool) (env jsontypes.Normalized, workingDir string) {
+func importedEnv(raw json.RawMessage, stamped bool) (env jsontypes.Normalized, workingDir string, modules []string) {
 	all, err := jobs.DecodeObject(string(raw))
 	if err != nil {
-		return jsontypes.NewNormalizedNull(), ""
+		return jsontypes.NewNormalizedNull(), "", nil
 	}
 	workingDir, _ = all["working_dir"].(string)
+	list, _ := all["py_modules"].([]any)
+	for _, entry := range list {
+		if uri, ok := entry.(string); ok {
+			modules = append(modules, uri)
+		}
+	}
 	delete(all, "working_dir")
+	delete(all, "py_modules")
 	if vars, ok := all["env_vars"].(map[string]any); ok {
 		maps.DeleteFunc(vars, func(k string, _ any) bool { return strings.HasPrefix(k, jobs.EnvPrefix) })
 		if len(vars) == 0 {
@@ -202,13 +209,13 @@ func importedEnv(raw json.RawMessage, stamped bool) (env jsontypes.Normalized, w
 		}
 	}
 	if len(all) == 0 {
-		return jsontypes.NewNormalizedNull(), workingDir
+		return jsontypes.NewNormalizedNull(), workingDir, modules
 	}
 	text, err := jobs.Canonical(all)
 	if err != nil {
-		return jsontypes.NewNormalizedNull(), workingDir
+		return jsontypes.NewNormalizedNull(), workingDir, modules
 	}
-	return jsontypes.NewNormalizedValue(string(text)), workingDir
+	return jsontypes.NewNormalizedValue(string(text)), workingDir, modules
 }
 
 // redacted is v with all of its strings as Ray shows a secret.

@@ -6,6 +6,10 @@ One JSON object a line in, one out:
       -> {"uri": "gcs://_ray_pkg_....zip", "seconds": 0.1}
   {"op": "zip", ..., "out": FILE}
       -> {"seconds": 0.1, "entries": [[name, crc, size, mode, flags, attributes, system, method], ...]}
+  {"op": "module", ..., "out": FILE}
+      -> {"uri": ..., "entries": ...} of an entry of py_modules
+  {"op": "file", "dir": FILE}
+      -> {"uri": ...} of an archive or a wheel
   {"op": "match", "patterns": [...], "paths": [...]}
       -> {"matches": [true, ...]}
 
@@ -21,7 +25,11 @@ import warnings
 import zipfile
 from pathlib import Path
 
-from ray._private.runtime_env.packaging import create_package, get_uri_for_directory
+from ray._private.runtime_env.packaging import (
+    create_package,
+    get_uri_for_directory,
+    get_uri_for_package,
+)
 from ray._private.thirdparty.pathspec import PathSpec
 
 logging.disable(logging.CRITICAL)
@@ -37,6 +45,7 @@ def pack(request):
         out,
         include_gitignore=request["gitignore"],
         excludes=request["excludes"],
+        include_parent_dir=request["op"] == "module",
     )
     out.read_bytes()  # as dashboard_sdk.py does before the PUT
     seconds = time.perf_counter() - start
@@ -55,6 +64,13 @@ def answer(request):
         return {"matches": [spec.match_file(p) for p in request["paths"]]}
     if request["op"] == "zip":
         return pack(request)
+    if request["op"] == "file":
+        return {"uri": get_uri_for_package(Path(request["dir"]))}
+    if request["op"] == "module":
+        uri = get_uri_for_directory(
+            request["dir"], request["gitignore"], excludes=request["excludes"]
+        )
+        return {**pack(request), "uri": uri}
     start = time.perf_counter()
     uri = get_uri_for_directory(
         request["dir"], request["gitignore"], excludes=request["excludes"]
