@@ -14,7 +14,7 @@ func Takes(ctx context.Context, dir, file string, options Options) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	w := &walker{ctx: ctx, tree: &Tree{dir: dir, options: options}, specs: []*spec{base}}
+	w := &walker{ctx: ctx, tree: &Tree{dir: dir, options: options}, dir: dir, specs: []*spec{base}}
 	at := ""
 	for name := range strings.SplitSeq(path.Clean(file), "/") {
 		children, err := os.ReadDir(w.abs(at))
