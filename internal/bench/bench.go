@@ -36,6 +36,8 @@ func (b *bench) measurements() []measurement {
 		{"memory", b.memory},
 		{"logs", b.logs},
 		{"plan", b.plan},
+		{"submit", b.submit},
+		{"wait", b.wait},
 	}
 }
 

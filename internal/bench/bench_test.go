@@ -251,3 +251,30 @@ func TestCountAttributesCountsNestedOnes(t *testing.T) {
 		t.Error("a schema without ray_job is no error")
 	}
 }
+
+func TestPercentileIsNotExceededByThatPart(t *testing.T) {
+	t.Parallel()
+	var values []float64
+	for i := range 100 {
+		values = append(values, float64(100-i))
+	}
+	for p, want := range map[float64]float64{0.95: 95, 0.5: 50, 1: 100, 0: 1} {
+		if got := percentile(values, p); got != want {
+			t.Errorf("p%v is %v, want %v", 100*p, got, want)
+		}
+	}
+	if got := percentile(nil, 0.95); got != 0 {
+		t.Errorf("of nothing: %v", got)
+	}
+}
+
+func TestCompletionsReadsTheOutputOfApplyJSON(t *testing.T) {
+	t.Parallel()
+	got, err := completions(`{"@level":"info","@message":"Terraform 1.11.4","@timestamp":"2026-11-23T12:00:00.000000Z","type":"version"}
+{"@level":"info","@message":"ray_job.j[3]: Creation complete after 1s [id=x]","@timestamp":"2026-11-23T12:00:01.500000Z","hook":{"resource":{"addr":"ray_job.j[3]"},"action":"create"},"type":"apply_complete"}
+`)
+	want := map[string]time.Time{"ray_job.j[3]": time.Date(2026, 11, 23, 12, 0, 1, 5e8, time.UTC)}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+}

@@ -20,10 +20,14 @@
 //	         error, a copy of it, the result in it
 //	plan     a plan without changes of 100 and 1,000 jobs that run, against as
 //	         many terraform_data
+//	submit   50 jobs in one apply, against 50 calls of `ray job submit --no-wait`
+//	wait     from a job's end in Ray to the return of its apply, for 1 and for 200
+//	         jobs, with the GCS and over plain HTTP, and the requests of a second
 //
-// Applies and uploads go to a real Ray head that bench starts and ends; plans and
-// memory go to a fake one in this process, because they are about the provider and
-// not about Ray. The first round of each is thrown away: it warms up both sides.
+// Applies and uploads go to a real Ray head that bench starts and ends; plans, memory
+// and the counts of requests go to a fake one in this process, because they are about
+// the provider and not about Ray. The first round of each is thrown away: it warms up
+// both sides.
 //
 // Environment:
 //
@@ -74,7 +78,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "fewer rounds, and no plan of 1,000 jobs")
 	f.BoolVar(&o.strict, "strict", false, "end with status 1 where a finding is over its limit")
 	f.StringVar(&o.provider, "provider", "", "the provider's binary (default bin/"+providerName+")")
-	f.Func("only", "run the measurements that match this `regexp`: apply, package, memory, logs, plan", func(s string) (err error) {
+	f.Func("only", "run the measurements that match this `regexp`: apply, package, memory, logs, plan, submit, wait", func(s string) (err error) {
 		o.only, err = regexp.Compile(s)
 		return err
 	})
@@ -150,7 +154,7 @@ func measure(ctx context.Context, o options, out io.Writer) (over int, err error
 		say(out, "\n%s", t)
 	}
 	if ran == 0 {
-		return 0, fmt.Errorf("-only=%s matches none of apply, package, memory, logs, plan", o.only)
+		return 0, fmt.Errorf("-only=%s matches none of apply, package, memory, logs, plan, submit, wait", o.only)
 	}
 	if over > 0 {
 		say(out, "\n%d over the limit. On a busy machine run it again when it is quiet.\n", over)

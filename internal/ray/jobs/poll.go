@@ -22,9 +22,10 @@ const (
 	unlisted = 16
 	// listWorth is how many records of a list cost as much as one GET.
 	listWorth = 5
-	// pollShare bounds the part of its time for which the polling of many jobs may
-	// keep a head busy: after a round it rests for so many times as long.
-	pollShare = 4
+	// restShare bounds the part of its time for which the polling of many jobs may keep
+	// a head busy: after a round it rests for so many times as long, at most for maxRest.
+	restShare = 4
+	maxRest   = 3 * time.Second
 )
 
 const (
@@ -69,8 +70,8 @@ type watch struct {
 type sight struct {
 	job ray.Job
 	err error
-	// sure is set where the Jobs API was asked for this very job. A row of a list or of
-	// the GCS does for everything but a verdict.
+	// sure is set where it is the Jobs API's word and nothing speaks against it. A record
+	// out of the GCS does for everything but a verdict.
 	sure bool
 }
 
@@ -140,7 +141,7 @@ func (p *poller) run(ctx context.Context, wake <-chan struct{}) {
 			return // what broke off was no look
 		}
 		p.tell(seen, epoch)
-		if len(seen) > few && !sleep(ctx, pollShare*took) {
+		if len(seen) > few && !sleep(ctx, min(restShare*took, maxRest)) {
 			return
 		}
 	}
@@ -237,7 +238,7 @@ func (l *looks) byGCS(ctx context.Context, ids []string) map[string]sight {
 	if err == nil {
 		var rows []ray.Job
 		if rows, err = client.Jobs(ctx, ids); err == nil {
-			return l.told(ids, rows, nil)
+			return l.told(ids, rows, false, nil)
 		}
 	}
 	l.gcsAfter = time.Now().Add(gcsRest)
@@ -247,7 +248,7 @@ func (l *looks) byGCS(ctx context.Context, ids []string) map[string]sight {
 func (l *looks) byList(ctx context.Context, ids []string) map[string]sight {
 	api, err := l.engine.o.Dashboard(ctx)
 	if err != nil {
-		return l.told(ids, nil, err)
+		return l.told(ids, nil, true, err)
 	}
 	records := 0
 	rows, err := api.ListJobs(ctx, func(id string) bool {
@@ -258,11 +259,12 @@ func (l *looks) byList(ctx context.Context, ids []string) map[string]sight {
 	if err == nil {
 		l.records = records
 	}
-	return l.told(ids, rows, err)
+	return l.told(ids, rows, true, err)
 }
 
-// told is one answer about all jobs; one without a row has no record.
-func (l *looks) told(ids []string, rows []ray.Job, err error) map[string]sight {
+// told is one answer about all jobs; one without a row has no record. sure is set for
+// rows of the Jobs API.
+func (l *looks) told(ids []string, rows []ray.Job, sure bool, err error) map[string]sight {
 	seen := make(map[string]sight, len(ids))
 	for _, id := range ids {
 		none := err
@@ -272,7 +274,7 @@ func (l *looks) told(ids []string, rows []ray.Job, err error) map[string]sight {
 		seen[id] = sight{err: none}
 	}
 	for _, job := range rows {
-		seen[job.SubmissionID] = sight{job: job}
+		seen[job.SubmissionID] = sight{job: job, sure: sure && !ghost(job) && !doubtful(job)}
 	}
 	return seen
 }
