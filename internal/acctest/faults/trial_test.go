@@ -59,7 +59,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 	x.fake = raytest.NewFake(raytest.WithMonitorLag(time.Second), raytest.WithStartDelay(x.upTo(30*time.Millisecond)), raytest.WithStopDelay(x.upTo(100*time.Millisecond)))
 	t.Cleanup(x.fake.Close)
 	x.runs, x.records = x.fake.Runs, x.fake.Jobs
-	if x.chance(0.5) {
+	if x.chance(0.2) {
 		gcs, err := x.fake.ServeGCS()
 		if err != nil {
 			t.Fatal(err)
