@@ -66,6 +66,9 @@
 // errors.Is(err, fs.ErrNotExist); no other error of this package does. All are
 // wrapped in a *ray.Error.
 //
+// Files that seem to hold secrets are packaged, since their names can deceive;
+// [Package.Secrets] names them for a warning.
+//
 // Memory does not grow with the size of the contents: a tree holds some hundred bytes
 // for each file, and each pass one small buffer for each core.
 package workdir

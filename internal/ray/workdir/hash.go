@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"runtime"
 	"slices"
 	"sync"
@@ -53,8 +54,8 @@ type digest struct {
 	crc    uint32
 	sha1   [sha1.Size]byte
 	sha256 [sha256.Size]byte
-	// plan is true for a saved plan of Terraform.
-	plan bool
+	// plan is true for a saved plan of Terraform, key for a private key.
+	plan, key bool
 }
 
 // bufferBytes is what a pass reads at once. More is not faster.
@@ -149,6 +150,7 @@ func (d *digester) digest(ctx context.Context, t *Tree, e *entry, out *digest) e
 			chunk := d.buffer[:n]
 			if out.bytes == 0 {
 				out.plan = isPlan(chunk)
+				out.key = isPrivateKey(path.Base(e.path), chunk)
 			}
 			out.bytes += int64(n)
 			d.sha1.Write(chunk)

@@ -204,3 +204,30 @@ func TestLikeRecorded(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretFilesAreFound(t *testing.T) {
+	t.Parallel()
+	const key = "-----BEGIN RSA PRIVATE KEY-----\n"
+	dir := build(t,
+		file("main.py", ""), file(".env", "A=1"), file("conf/.env.production", ""), file(".env.example", ""), file("prod.tfvars", ""), file("certs/ca.pem", "-----BEGIN CERTIFICATE-----"),
+		file("certs/server.pem", key), file("server.key", key), file("model.key", "weights"), file("id_rsa", ""), file("id_rsa.pub", ""), file("ssh/id_ed25519", ""), file(".venv/.env", ""), file("x/.netrc", ""))
+	p, err := WorkingDir(t.Context(), dir, Options{Excludes: []string{"/main.py"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &SecretFiles{
+		Paths: []string{".env", "certs/server.pem", "conf/.env.production", "id_rsa", "prod.tfvars"}, More: 3,
+		Excludes: []string{"/main.py", ".env", "server.pem", ".env.production", "id_rsa", "prod.tfvars", "server.key", "id_ed25519", ".netrc"},
+	}
+	if diff := cmp.Diff(want, p.Secrets); diff != "" {
+		t.Errorf("secrets (-want +got):\n%s", diff)
+	}
+	mended, err := WorkingDir(t.Context(), dir, Options{Excludes: want.Excludes})
+	if err != nil || mended.Secrets != nil {
+		t.Errorf("with the excludes that mend it: %v, %v", mended.Secrets, err)
+	}
+	m := moduleAt(t, filepath.Join(dir, "x"), Options{})
+	if m.Secrets == nil || m.Secrets.Paths[0] != "x/.netrc" {
+		t.Errorf("secrets of a module: %v", m.Secrets)
+	}
+}

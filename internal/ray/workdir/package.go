@@ -18,6 +18,9 @@ type Package struct {
 	Size int64
 	// Write writes it; it may be called again.
 	Write func(ctx context.Context, w io.Writer) error
+	// Secrets are files in it that seem to hold secrets, or nil. Archives are not
+	// looked into.
+	Secrets *SecretFiles
 }
 
 // WorkingDir reads a directory, or an archive, to run a job in.
@@ -57,7 +60,7 @@ func ofTree(ctx context.Context) func(t *Tree, err error) (*Package, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Package{URI: hash.URI, Hash: hash.String(), Size: t.ZipSize(), Write: t.WriteZip}, nil
+		return &Package{URI: hash.URI, Hash: hash.String(), Size: t.ZipSize(), Write: t.WriteZip, Secrets: t.secrets()}, nil
 	}
 }
 

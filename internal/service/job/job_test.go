@@ -1,6 +1,7 @@
 package job_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -887,6 +888,29 @@ func TestFakeJob_badInput(t *testing.T) {
 		path   string
 		said   string
 	}{
+		"unicode name":           {config{"name": "jöb"}, "name", "must begin with a letter or digit"},
+		"unicode in an own id":   {config{"submission_id": "jöb"}, "submission_id", "undeletable records"},
+		"long own id":            {config{"submission_id": strings.Repeat("x", 241)}, "submission_id", "at most 128"},
+		"dots in an own id":      {config{"submission_id": "../x"}, "submission_id", "undeletable records"},
+		"empty own id":           {config{"submission_id": ""}, "submission_id", "must begin"},
+		"no retry":               {config{"retry": config{"max_attempts": 0}}, "retry.max_attempts", "between 1 and 1000"},
+		"fewer retries":          {config{"retry": config{"max_attempts": -1}}, "retry.max_attempts", "between 1 and 1000"},
+		"no time to set up":      {config{"runtime_env": config{"config": config{"setup_timeout_seconds": 0}}}, "runtime_env.config.setup_timeout_seconds", "at least 1"},
+		"file of pip":            {config{"runtime_env_json": `{"pip":"requirements.txt"}`}, "runtime_env_json", "looked for on the cluster"},
+		"file of pip, inside":    {config{"runtime_env_json": `{"pip":{"packages":"requirements.txt"}}`}, "runtime_env_json", "looked for on the cluster"},
+		"file of conda":          {config{"runtime_env_json": `{"conda":"environment.yml"}`}, "runtime_env_json", "looked for on the cluster"},
+		"path of a module":       {config{"runtime_env_json": `{"py_modules":["https://host/m.zip","./lib"]}`}, "runtime_env_json", "[1] is a path"},
+		"URI of no module":       {config{"runtime_env_json": `{"py_modules":["ftp://host/m.zip"]}`}, "runtime_env_json", "no scheme"},
+		"number as module":       {config{"runtime_env_json": `{"py_modules":[1]}`}, "runtime_env_json", "list of strings"},
+		"text as modules":        {config{"runtime_env_json": `{"py_modules":"s3://b/m.zip"}`}, "runtime_env_json", "list of strings"},
+		"number as pip":          {config{"runtime_env_json": `{"pip":1}`}, "runtime_env_json", "list of strings"},
+		"text as a flag":         {config{"runtime_env_json": `{"uv":{"packages":["a"],"uv_check":"yes"}}`}, "runtime_env_json", "true or false"},
+		"pip of nothing":         {config{"runtime_env_json": `{"pip":{"pip_check":true}}`}, "runtime_env_json", "lacks the field packages"},
+		"unknown field of pip":   {config{"runtime_env_json": `{"pip":{"packages":["a"],"index":"x"}}`}, "runtime_env_json", `no field "index"`},
+		"list as conda":          {config{"runtime_env_json": `{"conda":["a"]}`}, "runtime_env_json", "name of an environment"},
+		"list as image":          {config{"runtime_env_json": `{"image_uri":["a"]}`}, "runtime_env_json", "must be a string"},
+		"time as text":           {config{"runtime_env_json": `{"config":{"setup_timeout_seconds":"600"}}`}, "runtime_env_json", "number of seconds"},
+		"variables as a list":    {config{"runtime_env_json": `{"env_vars":["A=1"]}`}, "runtime_env_json", "not an object"},
 		"no name":                {config{"name": nil}, "name", "A job needs a name"},
 		"slash in the name":      {config{"name": "a/b"}, "name", "must begin with a letter or digit"},
 		"dots first":             {config{"name": "../x"}, "name", "must begin with a letter or digit"},
@@ -925,6 +949,34 @@ func TestFakeJob_badInput(t *testing.T) {
 		errs := tf.Validate().Errors()
 		requireSaid(t, errs, c.said)
 		requireAt(t, name, errs, c.path)
+	}
+}
+
+// Ray keeps drivers under their job ids, which a submission id can be, too: a
+// record of Ray 2.60's.
+func TestFakeJob_ownIDOfADriver(t *testing.T) {
+	tf, fake := newTest(t)
+	driver := `{"type":"DRIVER","job_id":"03000000","submission_id":null,"driver_info":{"id":"03000000","node_ip_address":"192.0.2.2","pid":"16943"},"status":"RUNNING",` +
+		`"entrypoint":"python train.py","message":null,"error_type":null,"start_time":1795562921813,"end_time":null,"metadata":{"k":"v"},"runtime_env":{},"driver_agent_http_address":null,"driver_node_id":null,"driver_exit_code":null}`
+	fake.Fail(raytest.Match{Route: "GET /api/jobs/{id}", Times: -1}, raytest.AnswerWith(http.StatusOK, "application/json", driver))
+	tf.Resource(addr, config{"submission_id": "03000000", "entrypoint": "true"})
+	p := tf.Plan()
+	requireSaid(t, p.Diagnostics(), "is taken", "python train.py")
+	requireAt(t, "a driver's id", p.Diagnostics(), "submission_id")
+	r := p.Apply()
+	requireSaid(t, r.Diagnostics().Errors(), "is taken", "python train.py")
+	requireAt(t, "a driver's id", r.Diagnostics().Errors(), "submission_id")
+	requireRuns(t, fake, "true", 0)
+}
+
+// Ray 2.60 fails a job that has an image and more.
+func TestFakeJob_imageWithMoreIsAWarning(t *testing.T) {
+	tf, _ := newTest(t)
+	tf.Resource(addr, config{"name": "a", "entrypoint": "true", "working_dir": ".", "runtime_env": config{"image_uri": "x", "pip": config{"packages": []any{"a"}}}})
+	requireSaid(t, tf.Validate().Warnings(), "image_uri can't be combined with pip, working_dir")
+	tf.Resource(addr, config{"name": "a", "entrypoint": "true", "runtime_env": config{"image_uri": "x", "env_vars": config{"A": "1"}}})
+	if said := tf.Validate(); len(said) != 0 {
+		t.Errorf("an image with variables alone:\n%s", said)
 	}
 }
 

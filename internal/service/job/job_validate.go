@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -12,7 +11,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
-	"github.com/ray-iac/terraform-provider-ray/internal/ray/workdir"
 )
 
 // knownEnvKeys are the fields of Ray 2.60's runtime_env. Ray accepts any other
@@ -85,33 +83,31 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 			managers = append(managers, key)
 		}
 	}
+	inImage := func(env map[string]any) bool { _, ok := env["image_uri"]; return ok }
+	if inImage(typed) || inImage(fromJSON) || inImage(hidden) {
+		var beside []string
+		for _, key := range []string{"conda", "pip", "uv", "py_executable", "worker_process_setup_hook"} {
+			for _, env := range []map[string]any{typed, fromJSON, hidden} {
+				if _, ok := env[key]; ok {
+					beside = append(beside, key)
+				}
+			}
+		}
+		if !m.WorkingDir.IsNull() {
+			beside = append(beside, "working_dir")
+		}
+		if !m.PyModules.IsNull() {
+			beside = append(beside, "py_modules")
+		}
+		if len(beside) > 0 {
+			diags.AddAttributeWarning(path.Root("runtime_env"), "image_uri can't be combined with "+strings.Join(beside, ", "),
+				"Ray 2.60 fails a job that has an image_uri and more than env_vars and config, unless the cluster has another plugin for images. Put the rest into the image.")
+		}
+	}
 	if len(managers) > 1 {
 		diags.AddAttributeError(path.Root("runtime_env"), strings.Join(managers, " and ")+" can't be combined",
 			"Ray sets a job's environment up with one of pip, uv and conda. With conda, packages of pip go into its pip list.")
 	}
-}
-
-// validateFields checks the fields of a runtime_env that is given as JSON at at.
-func validateFields(env map[string]any, at path.Path, diags *diag.Diagnostics) {
-	for _, key := range []string{"working_dir", "excludes"} {
-		if _, ok := env[key]; ok {
-			diags.AddAttributeError(at, fmt.Sprintf("%s in %s", key, at), fmt.Sprintf("Set the attribute %s of the job instead: only there a local directory is packaged and its content watched.", key))
-		}
-	}
-	if modules, ok := env["py_modules"].([]any); ok {
-		for _, module := range modules {
-			if s, ok := module.(string); !ok || !workdir.IsURI(s) {
-				diags.AddAttributeError(at, "Local path in py_modules", fmt.Sprintf("Ray would look for %v on the cluster, where it is not: py_modules of %s takes remote URIs only.", module, at))
-			}
-		}
-	}
-	for key := range env {
-		if !slices.Contains(knownEnvKeys, key) {
-			diags.AddAttributeWarning(at, fmt.Sprintf("Unknown runtime_env field %q", key), "Ray ignores fields that no plugin of the cluster takes. Check the spelling.")
-		}
-	}
-	validateVars(env["env_vars"], at, diags)
-	validateReserved(envNames(env["env_vars"]), at, diags)
 }
 
 func validateVars(v any, at path.Path, diags *diag.Diagnostics) {

@@ -150,6 +150,9 @@ func (r *jobResource) planHash(ctx context.Context, plan *jobModel, s source, di
 	cannot := fmt.Sprintf("%s of job %s can't be packaged", s.what, plan.label())
 	switch {
 	case err == nil:
+		if p.Secrets != nil && p.Hash != s.recorded {
+			fw.AddWarning(diags, s.at, fmt.Sprintf("%s of job %s seems to hold secrets", s.what, plan.label()), p.Secrets)
+		}
 		return types.StringValue(p.Hash)
 	case s.recorded != "" && !workdir.IsURI(s.recorded):
 		fw.AddWarning(diags, s.at, cannot, err)

@@ -193,3 +193,21 @@ func TestFakeJob_packageValidation(t *testing.T) {
 		requireAt(t, name, errs, c.path)
 	}
 }
+
+func TestFakeJob_secretsInThePackageAreAWarning(t *testing.T) {
+	tf, _ := newTest(t)
+	dir := files(t, map[string]string{"main.py": "1", ".env": "A=1", "lib/prod.tfvars": "1", "lib/a.py": "1"})
+	job := config{"name": "a", "entrypoint": "true", "working_dir": dir, "py_modules": []any{filepath.Join(dir, "lib")}, "excludes": []any{"*.log"}}
+	tf.Resource(addr, job)
+	said := tf.Plan().Diagnostics().Warnings()
+	requireSaid(t, said, `working_dir of job "a" seems to hold secrets`, `excludes = ["*.log", ".env", "prod.tfvars"]`, `py_modules[0] of job "a" seems to hold secrets`)
+	requireAt(t, "secrets", said, "working_dir")
+	tf.MustApply()
+	if said := tf.MustPlanNothing().Diagnostics(); said.Contains("secrets") {
+		t.Errorf("what was uploaded is warned of again:\n%s", said)
+	}
+	tf.Resource(addr, with(job, config{"excludes": []any{"*.log", ".env", "prod.tfvars"}}))
+	if said := tf.Plan().Diagnostics(); said.Contains("secrets") {
+		t.Errorf("the excludes of the warning do not mend it:\n%s", said)
+	}
+}

@@ -31,7 +31,11 @@ func (r *jobResource) checkCluster(ctx context.Context, plan *jobModel, in jobs.
 	var foreign *jobs.ForeignError
 	switch {
 	case errors.As(err, &foreign):
-		fw.AddFinding(diags, r.Pool(), path.Root("name"), fmt.Sprintf("The id of job %s is taken", plan.label()), foreignDetail(foreign))
+		at := path.Root("name")
+		if in.SubmissionID != "" {
+			at = path.Root("submission_id")
+		}
+		fw.AddFinding(diags, r.Pool(), at, fmt.Sprintf("The id of job %s is taken", plan.label()), foreignDetail(foreign))
 		return
 	case err != nil:
 		fw.AddWarning(diags, path.Empty(), fmt.Sprintf("Job %s could not be checked against the cluster", plan.label()), err)

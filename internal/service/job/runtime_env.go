@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -74,7 +75,7 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 				Optional:            true,
 				MarkdownDescription: "Packages that pip installs. Not together with `uv` or `conda`.",
 				Attributes: map[string]schema.Attribute{
-					"packages":            packages("Requirements, as in `\"torch==2.9.0\"`."),
+					"packages":            packages("Requirements, as in `\"torch==2.9.0\"`. Those of a file are `split(\"\\n\", trimspace(file(\"requirements.txt\")))`, as Ray reads one."),
 					"pip_check":           flag("Whether Ray runs `pip check` afterwards. Ray's default is `false`."),
 					"pip_version":         text("Version specifier of pip itself, as in `\"==25.3\"`."),
 					"pip_install_options": list("Options of `pip install`."),
@@ -84,7 +85,7 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 				Optional:            true,
 				MarkdownDescription: "Packages that uv installs. Not together with `pip` or `conda`.",
 				Attributes: map[string]schema.Attribute{
-					"packages":               packages("Requirements, as in `\"torch==2.9.0\"`."),
+					"packages":               packages("Requirements, as in `\"torch==2.9.0\"`. Those of a file are `split(\"\\n\", trimspace(file(\"requirements.txt\")))`, as Ray reads one."),
 					"uv_check":               flag("Whether Ray runs `uv pip check` afterwards. Ray's default is `false`."),
 					"uv_version":             text("Version specifier of uv itself."),
 					"uv_pip_install_options": list("Options of `uv pip install`."),
@@ -111,7 +112,7 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 				Optional:            true,
 				MarkdownDescription: "How Ray sets the environment up.",
 				Attributes: map[string]schema.Attribute{
-					"setup_timeout_seconds": schema.Int64Attribute{Optional: true, MarkdownDescription: "Seconds that the set-up may take; -1 is no limit. Ray's default is 600."},
+					"setup_timeout_seconds": schema.Int64Attribute{Optional: true, Validators: []validator.Int64{int64validator.Any(int64validator.OneOf(-1), int64validator.AtLeast(1))}, MarkdownDescription: "Seconds that the set-up may take; -1 is no limit. Ray's default is 600."},
 					"eager_install":         flag("Whether the environment is set up before it is needed. Ray's default is `true`."),
 				},
 			},
