@@ -42,8 +42,8 @@ date +%s.%N >> "$1/$2,$id,$$"
 func newRealTrial(t *testing.T, at *site, seed uint64) (*trial, string) {
 	t.Helper()
 	x := bareTrial(t, seed)
-	x.owner = fmt.Sprintf("faults-%d-%s", seed, filepath.Base(t.TempDir()))
-	dir := t.TempDir()
+	dir := t.TempDir() // .../TestName123/001
+	x.owner = filepath.Base(filepath.Dir(dir)) + "-" + filepath.Base(dir)
 	if err := os.WriteFile(filepath.Join(dir, "run.sh"), []byte(counted), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -285,14 +285,17 @@ func (at *site) parts() []cut {
 			signal(agents, syscall.SIGCONT)
 		}},
 		{supervisorKilled, func(x *trial, _ *acctest.Process) {
-			x.missed = true
-			for _, n := range x.read() {
-				if supervisor := supervisorOf(n.pid); len(n.lines) == 1 && supervisor > 0 {
-					signal([]int{supervisor}, syscall.SIGKILL)
-					x.missed = false
-					return
+			// The job may be still about to begin.
+			for range 40 {
+				for _, n := range x.read() {
+					if supervisor := supervisorOf(n.pid); len(n.lines) == 1 && supervisor > 0 {
+						signal([]int{supervisor}, syscall.SIGKILL)
+						return
+					}
 				}
+				x.wait(250 * time.Millisecond)
 			}
+			x.missed = true
 		}},
 	}
 }
