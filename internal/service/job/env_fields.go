@@ -89,7 +89,7 @@ func textList(v any) string {
 
 func packageList(v any) string {
 	if _, file := v.(string); file {
-		return "must be a list of requirements: a file would be looked for on the cluster. Its lines are split(\"\\n\", trimspace(file(\"requirements.txt\")))"
+		return "must be a list of requirements: a file would be looked for on the cluster. Set requirements_file in runtime_env instead"
 	}
 	return textList(v)
 }
@@ -118,7 +118,7 @@ func condaValue(v any) string {
 		return ""
 	case string:
 		if suffix := filepath.Ext(v); suffix == ".yaml" || suffix == ".yml" {
-			return "names a file, which would be looked for on the cluster. Its content is yamldecode(file(\"environment.yml\"))"
+			return "names a file, which would be looked for on the cluster. Set environment_file in runtime_env.conda instead"
 		}
 		return ""
 	}

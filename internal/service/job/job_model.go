@@ -88,24 +88,28 @@ type jobModel struct {
 	CheckpointPath types.String `tfsdk:"checkpoint_path"`
 	RerunOn        types.Set    `tfsdk:"rerun_on"`
 
-	JobID          types.String  `tfsdk:"job_id"`
-	Status         types.String  `tfsdk:"status"`
-	ErrorType      types.String  `tfsdk:"error_type"`
-	DriverExitCode types.Int64   `tfsdk:"driver_exit_code"`
-	SubmittedAt    types.String  `tfsdk:"submitted_at"`
-	EndedAt        types.String  `tfsdk:"ended_at"`
-	DriverNodeID   types.String  `tfsdk:"driver_node_id"`
-	ClusterID      types.String  `tfsdk:"cluster_id"`
-	URL            types.String  `tfsdk:"url"`
-	PackageURI     types.String  `tfsdk:"package_uri"`
-	WorkingDirHash types.String  `tfsdk:"working_dir_hash"`
-	PyModuleHashes types.List    `tfsdk:"py_modules_hashes"`
-	MetadataAll    types.Map     `tfsdk:"metadata_all"`
-	Attempt        types.Int64   `tfsdk:"attempt"`
-	Attempts       types.List    `tfsdk:"attempts"`
-	InputsDigest   types.String  `tfsdk:"inputs_digest"`
-	Owner          types.String  `tfsdk:"owner"`
-	Result         types.Dynamic `tfsdk:"result"`
+	JobID            types.String  `tfsdk:"job_id"`
+	Status           types.String  `tfsdk:"status"`
+	ErrorType        types.String  `tfsdk:"error_type"`
+	DriverExitCode   types.Int64   `tfsdk:"driver_exit_code"`
+	SubmittedAt      types.String  `tfsdk:"submitted_at"`
+	EndedAt          types.String  `tfsdk:"ended_at"`
+	DriverNodeID     types.String  `tfsdk:"driver_node_id"`
+	ClusterID        types.String  `tfsdk:"cluster_id"`
+	URL              types.String  `tfsdk:"url"`
+	PackageURI       types.String  `tfsdk:"package_uri"`
+	WorkingDirHash   types.String  `tfsdk:"working_dir_hash"`
+	PyModuleHashes   types.List    `tfsdk:"py_modules_hashes"`
+	RequirementsHash types.String  `tfsdk:"requirements_hash"`
+	MetadataAll      types.Map     `tfsdk:"metadata_all"`
+	Attempt          types.Int64   `tfsdk:"attempt"`
+	Attempts         types.List    `tfsdk:"attempts"`
+	InputsDigest     types.String  `tfsdk:"inputs_digest"`
+	Owner            types.String  `tfsdk:"owner"`
+	Result           types.Dynamic `tfsdk:"result"`
+
+	// content is that of the file of requirements, once it was read.
+	content *content `tfsdk:"-"`
 }
 
 // jobIdentity is the resource identity.
@@ -180,6 +184,9 @@ func (m *jobModel) runtimeEnv(ctx context.Context, diags *diag.Diagnostics) map[
 		}
 		maps.Copy(env, typed.toRay(ctx, diags))
 	}
+	if m.content != nil {
+		m.content.into(env)
+	}
 	if !m.RuntimeEnvJSON.IsNull() && !m.RuntimeEnvJSON.IsUnknown() {
 		more, err := jobs.DecodeObject(m.RuntimeEnvJSON.ValueString())
 		if err != nil {
@@ -193,14 +200,14 @@ func (m *jobModel) runtimeEnv(ctx context.Context, diags *diag.Diagnostics) map[
 }
 
 // inputsKnown reports whether every input is known, so that the digest can be
-// computed. What is local must have been hashed before.
+// computed. What is local must have been read before.
 func (m *jobModel) inputsKnown(ctx context.Context) bool {
 	for _, v := range []attr.Value{m.Name, m.Entrypoint, m.Command, m.WorkingDir, m.PyModules, m.RuntimeEnv, m.RuntimeEnvJSON, m.EnvVarsWOVersion, m.RuntimeEnvJSONWOVersion, m.Triggers, m.NumCPUs, m.NumGPUs, m.Memory, m.Resources, m.LabelSelector} {
 		if !fullyKnown(ctx, v) {
 			return false
 		}
 	}
-	return (!m.localDir() || known(m.WorkingDirHash)) && (len(m.PyModules.Elements()) == 0 || known(m.PyModuleHashes))
+	return m.requirementsKnown() && (!m.localDir() || known(m.WorkingDirHash)) && (len(m.PyModules.Elements()) == 0 || known(m.PyModuleHashes))
 }
 
 // known: neither unknown nor null.
@@ -318,7 +325,7 @@ func (m *jobModel) job(ctx context.Context) ray.Job {
 // unknown is null.
 func (m *jobModel) settle() {
 	m.dropHidden()
-	for _, s := range []*types.String{&m.SubmissionID, &m.JobID, &m.Status, &m.ErrorType, &m.SubmittedAt, &m.EndedAt, &m.DriverNodeID, &m.ClusterID, &m.URL, &m.PackageURI, &m.WorkingDirHash, &m.InputsDigest, &m.Owner} {
+	for _, s := range []*types.String{&m.SubmissionID, &m.JobID, &m.Status, &m.ErrorType, &m.SubmittedAt, &m.EndedAt, &m.DriverNodeID, &m.ClusterID, &m.URL, &m.PackageURI, &m.WorkingDirHash, &m.RequirementsHash, &m.InputsDigest, &m.Owner} {
 		if s.IsUnknown() {
 			*s = types.StringNull()
 		}
@@ -346,7 +353,7 @@ func (m *jobModel) settle() {
 func (m *jobModel) pin(o *jobModel) {
 	m.SubmissionID, m.JobID, m.Status, m.ErrorType, m.DriverExitCode = o.SubmissionID, o.JobID, o.Status, o.ErrorType, o.DriverExitCode
 	m.SubmittedAt, m.EndedAt, m.DriverNodeID, m.ClusterID, m.URL = o.SubmittedAt, o.EndedAt, o.DriverNodeID, o.ClusterID, o.URL
-	m.PackageURI, m.WorkingDirHash, m.PyModuleHashes, m.MetadataAll = o.PackageURI, o.WorkingDirHash, o.PyModuleHashes, o.MetadataAll
+	m.PackageURI, m.WorkingDirHash, m.PyModuleHashes, m.RequirementsHash, m.MetadataAll = o.PackageURI, o.WorkingDirHash, o.PyModuleHashes, o.RequirementsHash, o.MetadataAll
 	m.Attempt, m.Attempts, m.InputsDigest, m.Owner, m.Result = o.Attempt, o.Attempts, o.InputsDigest, o.Owner, o.Result
 }
 

@@ -53,6 +53,7 @@ func (r *jobResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 func (r *jobResource) planCreate(ctx context.Context, plan, config *jobModel, again bool, resp *resource.ModifyPlanResponse) {
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
 	r.planHashes(ctx, plan, nil, &resp.Diagnostics)
+	r.planRequirements(plan, nil, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -110,6 +111,7 @@ func (r *jobResource) planUpdate(ctx context.Context, plan, config, state *jobMo
 		plan.SubmissionID = config.SubmissionID
 	}
 	r.planHashes(ctx, plan, state, &resp.Diagnostics)
+	r.planRequirements(plan, state, &resp.Diagnostics)
 	imported := marked(ctx, req.Private, keyImported, &resp.Diagnostics)
 	replace := r.replacements(ctx, plan, config, state, imported, &resp.Diagnostics)
 	switch {
@@ -183,7 +185,11 @@ func (r *jobResource) replacements(ctx context.Context, plan, config, state *job
 		entrypoint = path.Root("command")
 	}
 	env := path.Root("runtime_env")
-	if plan.RuntimeEnv.Equal(state.RuntimeEnv) {
+	switch {
+	case !plan.RuntimeEnv.Equal(state.RuntimeEnv):
+	case !plan.RequirementsHash.Equal(state.RequirementsHash):
+		env = path.Root("requirements_hash")
+	default:
 		env = path.Root("runtime_env_json")
 	}
 	wanted, recorded := plan.runtimeEnv(ctx, diags), state.runtimeEnv(ctx, diags)
@@ -194,7 +200,7 @@ func (r *jobResource) replacements(ctx context.Context, plan, config, state *job
 	// An import without a stamp knows only these two.
 	inputs := []input{
 		{entrypoint, allKnown(ctx, plan.Entrypoint, plan.Command) && plan.entrypoint(ctx, diags) == state.entrypoint(ctx, diags)},
-		{env, allKnown(ctx, plan.RuntimeEnv, plan.RuntimeEnvJSON) && jobs.SameJSON(wanted, recorded)},
+		{env, allKnown(ctx, plan.RuntimeEnv, plan.RuntimeEnvJSON) && sameEnv(plan, state, wanted, recorded)},
 	}
 	if imported && !state.InputsDigest.IsNull() && r.digestMatches(ctx, plan, config, state, diags) {
 		return nil

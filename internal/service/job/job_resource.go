@@ -174,6 +174,10 @@ func (r *jobResource) request(ctx context.Context, m *jobModel, ownID string, di
 	if !r.packages(ctx, m, &request, diags) {
 		return request, ""
 	}
+	m.readRequirements(diags)
+	if diags.HasError() {
+		return request, ""
+	}
 	request.Inputs = m.inputs(ctx, ownID, diags)
 	request.Hidden = m.hidden(ctx, diags)
 	digest, err := request.Digest()
@@ -335,6 +339,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if !waits {
 		return
 	}
+	m.readRequirements(new(diag.Diagnostics)) // for the passwords that no message may show
 	cluster := r.knownCluster(ctx, &planned, &resp.Diagnostics)
 	if cluster == nil {
 		return

@@ -38,7 +38,7 @@ func (r *jobResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		"cluster":  fw.ClusterAttribute(),
 		"timeouts": fw.Timeouts(ctx, timeouts.Opts{Create: true, Update: true, CreateDescription: "How long an apply waits for the job, as in `\"90m\"`. When the time is up the job goes on and the error says how to take it back. No limit by default.", UpdateDescription: "How long an update waits for the job; see `create`."}),
 	}
-	for _, group := range []map[string]schema.Attribute{inputAttributes(), secretAttributes(), requirementAttributes(), behaviourAttributes(), limitAttributes(), retryAttributes(), rerunAttributes(), logAttributes(), computedAttributes()} {
+	for _, group := range []map[string]schema.Attribute{inputAttributes(), secretAttributes(), requirementsAttributes(), requirementAttributes(), behaviourAttributes(), limitAttributes(), retryAttributes(), rerunAttributes(), logAttributes(), computedAttributes()} {
 		maps.Copy(attributes, group)
 	}
 	resp.Schema = schema.Schema{

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -30,6 +31,7 @@ type runtimeEnvModel struct {
 
 type pipModel struct {
 	Packages          types.List   `tfsdk:"packages"`
+	RequirementsFile  types.String `tfsdk:"requirements_file"`
 	PipCheck          types.Bool   `tfsdk:"pip_check"`
 	PipVersion        types.String `tfsdk:"pip_version"`
 	PipInstallOptions types.List   `tfsdk:"pip_install_options"`
@@ -37,6 +39,7 @@ type pipModel struct {
 
 type uvModel struct {
 	Packages         types.List   `tfsdk:"packages"`
+	RequirementsFile types.String `tfsdk:"requirements_file"`
 	UVCheck          types.Bool   `tfsdk:"uv_check"`
 	UVVersion        types.String `tfsdk:"uv_version"`
 	UVInstallOptions types.List   `tfsdk:"uv_pip_install_options"`
@@ -47,6 +50,8 @@ type condaModel struct {
 	Channels     types.List   `tfsdk:"channels"`
 	Dependencies types.List   `tfsdk:"dependencies"`
 	Pip          types.List   `tfsdk:"pip"`
+
+	EnvironmentFile types.String `tfsdk:"environment_file"`
 }
 
 type configModel struct {
@@ -61,9 +66,13 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 	list := func(d string) schema.ListAttribute {
 		return schema.ListAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: d, Validators: []validator.List{listvalidator.NoNullValues()}}
 	}
-	packages := func(d string) schema.ListAttribute {
-		return schema.ListAttribute{Required: true, ElementType: types.StringType, MarkdownDescription: d, Validators: []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues()}}
+	sibling := func(name string) path.Expression { return path.MatchRelative().AtParent().AtName(name) }
+	packages := schema.ListAttribute{
+		Optional: true, ElementType: types.StringType,
+		MarkdownDescription: "Requirements, as in `\"torch==2.9.0\"`. Exactly one of `packages` and `requirements_file`.",
+		Validators:          []validator.List{listvalidator.SizeAtLeast(1), listvalidator.NoNullValues(), listvalidator.ExactlyOneOf(sibling("requirements_file"))},
 	}
+	file := text("Path of a requirements file on the machine that runs Terraform. It counts by its content, comments included: another path with the same content does not replace the job. Exactly one of `packages` and `requirements_file`.")
 	flag := func(d string) schema.BoolAttribute {
 		return schema.BoolAttribute{Optional: true, MarkdownDescription: d}
 	}
@@ -75,7 +84,8 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 				Optional:            true,
 				MarkdownDescription: "Packages that pip installs. Not together with `uv` or `conda`.",
 				Attributes: map[string]schema.Attribute{
-					"packages":            packages("Requirements, as in `\"torch==2.9.0\"`. Those of a file are `split(\"\\n\", trimspace(file(\"requirements.txt\")))`, as Ray reads one."),
+					"packages":            packages,
+					"requirements_file":   file,
 					"pip_check":           flag("Whether Ray runs `pip check` afterwards. Ray's default is `false`."),
 					"pip_version":         text("Version specifier of pip itself, as in `\"==25.3\"`."),
 					"pip_install_options": list("Options of `pip install`."),
@@ -85,7 +95,8 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 				Optional:            true,
 				MarkdownDescription: "Packages that uv installs. Not together with `pip` or `conda`.",
 				Attributes: map[string]schema.Attribute{
-					"packages":               packages("Requirements, as in `\"torch==2.9.0\"`. Those of a file are `split(\"\\n\", trimspace(file(\"requirements.txt\")))`, as Ray reads one."),
+					"packages":               packages,
+					"requirements_file":      file,
 					"uv_check":               flag("Whether Ray runs `uv pip check` afterwards. Ray's default is `false`."),
 					"uv_version":             text("Version specifier of uv itself."),
 					"uv_pip_install_options": list("Options of `uv pip install`."),
@@ -99,6 +110,11 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 					"channels":     list("Channels to look in."),
 					"dependencies": list("Packages that conda installs."),
 					"pip":          list("Packages that pip installs into the environment."),
+					"environment_file": schema.StringAttribute{
+						Optional:            true,
+						MarkdownDescription: "Path of an `environment.yml` on the machine that runs Terraform, instead of the other arguments. It counts by its content, comments excluded.",
+						Validators:          []validator.String{stringvalidator.LengthAtLeast(1), stringvalidator.ConflictsWith(sibling("name"), sibling("channels"), sibling("dependencies"), sibling("pip"))},
+					},
 				},
 			},
 			"env_vars": schema.MapAttribute{
@@ -112,8 +128,11 @@ func runtimeEnvAttribute() schema.SingleNestedAttribute {
 				Optional:            true,
 				MarkdownDescription: "How Ray sets the environment up.",
 				Attributes: map[string]schema.Attribute{
-					"setup_timeout_seconds": schema.Int64Attribute{Optional: true, Validators: []validator.Int64{int64validator.Any(int64validator.OneOf(-1), int64validator.AtLeast(1))}, MarkdownDescription: "Seconds that the set-up may take; -1 is no limit. Ray's default is 600."},
-					"eager_install":         flag("Whether the environment is set up before it is needed. Ray's default is `true`."),
+					"setup_timeout_seconds": schema.Int64Attribute{
+						Optional: true, MarkdownDescription: "Seconds that the set-up may take; -1 is no limit. Ray's default is 600.",
+						Validators: []validator.Int64{int64validator.Any(int64validator.OneOf(-1), int64validator.AtLeast(1))},
+					},
+					"eager_install": flag("Whether the environment is set up before it is needed. Ray's default is `true`."),
 				},
 			},
 		},

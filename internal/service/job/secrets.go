@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -117,12 +118,22 @@ func recheckHidden(ctx context.Context, config *jobModel, diags *diag.Diagnostic
 	diags.Append(found.Errors()...)
 }
 
-// secrets are values that no message may show: those of environment variables, and
-// all that is write-only. A value that is a part of the job's name or id ("prod") is
+// passwordInURL is the password of a URL, or what stands alone in its place. A package
+// index is written with one among the requirements.
+var passwordInURL = regexp.MustCompile(`://(?:[^/\s:@]*:)?([^/\s@]+)@`)
+
+// secrets are values that no message may show: those of environment variables, passwords
+// in URLs, and all that is write-only. A value that is a part of the job's name or id ("prod") is
 // no secret, and no message could do without it.
 func (m *jobModel) secrets(ctx context.Context) []string {
 	var diags diag.Diagnostics
-	all := jobs.Secrets(m.runtimeEnv(ctx, &diags)["env_vars"], m.hidden(ctx, &diags))
+	env := m.runtimeEnv(ctx, &diags)
+	all := jobs.Secrets(env["env_vars"], m.hidden(ctx, &diags))
+	for _, text := range append(jobs.Secrets(env), m.WorkingDir.ValueString()) {
+		for _, found := range passwordInURL.FindAllStringSubmatch(text, -1) {
+			all = append(all, found[1])
+		}
+	}
 	return slices.DeleteFunc(all, func(s string) bool {
 		return len(s) < jobs.ShortestSecret || strings.Contains(m.Name.ValueString(), s) || strings.Contains(m.SubmissionID.ValueString(), s)
 	})
