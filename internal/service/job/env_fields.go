@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/requirements"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/workdir"
 )
 
@@ -25,7 +26,7 @@ var envFields = map[string]shape{
 	"uv":                        either(packageList, fieldsOf("packages", map[string]shape{"packages": packageList, "uv_check": flagValue, "uv_version": textValue, "uv_pip_install_options": textList})),
 	"conda":                     condaValue,
 	"py_modules":                moduleURIs,
-	"java_jars":                 textList,
+	"java_jars":                 jarURIs,
 	"image_uri":                 textValue,
 	"py_executable":             textValue,
 	"worker_process_setup_hook": textValue,
@@ -49,7 +50,6 @@ func validateFields(env map[string]any, at path.Path, diags *diag.Diagnostics) {
 		}
 	}
 	validateVars(env["env_vars"], at, diags)
-	validateReserved(envNames(env["env_vars"]), at, diags)
 }
 
 func textValue(v any) string {
@@ -91,7 +91,30 @@ func packageList(v any) string {
 	if _, file := v.(string); file {
 		return "must be a list of requirements: a file would be looked for on the cluster. Set requirements_file in runtime_env instead"
 	}
-	return textList(v)
+	if wrong := textList(v); wrong != "" {
+		return wrong
+	}
+	list, _ := v.([]any)
+	for i, e := range list {
+		line, _ := e.(string)
+		if requirements.Local([]string{line}) != nil {
+			return fmt.Sprintf("names a file of this machine in [%d], which would be looked for on the cluster", i)
+		}
+	}
+	return ""
+}
+
+func jarURIs(v any) string {
+	if wrong := textList(v); wrong != "" {
+		return wrong
+	}
+	list, _ := v.([]any)
+	for i, e := range list {
+		if uri, _ := e.(string); !workdir.IsURI(uri) {
+			return fmt.Sprintf("takes URIs only, and [%d] is a path, which would be looked for on the cluster", i)
+		}
+	}
+	return ""
 }
 
 func moduleURIs(v any) string {
@@ -117,12 +140,16 @@ func condaValue(v any) string {
 	case map[string]any:
 		return ""
 	case string:
-		if suffix := filepath.Ext(v); suffix == ".yaml" || suffix == ".yml" {
-			return "names a file, which would be looked for on the cluster. Set environment_file in runtime_env.conda instead"
-		}
-		return ""
+		return condaName(v)
 	}
 	return "must be the name of an environment or an object that defines one"
+}
+
+func condaName(name string) string {
+	if suffix := filepath.Ext(name); suffix == ".yaml" || suffix == ".yml" {
+		return "names a file, which would be looked for on the cluster. Set environment_file in runtime_env.conda instead"
+	}
+	return ""
 }
 
 // configValue: Ray ignores fields of a config that it does not know.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework-validators/float64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
@@ -114,12 +113,12 @@ func requirementAttributes() map[string]schema.Attribute {
 		"entrypoint_num_cpus": schema.Float64Attribute{
 			Optional:            true,
 			MarkdownDescription: "CPUs that the entrypoint itself reserves, beside those of its tasks and actors." + where,
-			Validators:          []validator.Float64{float64validator.AtLeast(0)},
+			Validators:          []validator.Float64{quantity{}},
 		},
 		"entrypoint_num_gpus": schema.Float64Attribute{
 			Optional:            true,
-			MarkdownDescription: "GPUs that the entrypoint itself reserves." + where,
-			Validators:          []validator.Float64{float64validator.AtLeast(0)},
+			MarkdownDescription: "GPUs that the entrypoint itself reserves, a part of one or whole ones." + where,
+			Validators:          []validator.Float64{quantity{wholeAboveOne: true}},
 		},
 		"entrypoint_memory": schema.Int64Attribute{
 			Optional:            true,
@@ -131,12 +130,16 @@ func requirementAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Custom resources that the entrypoint itself reserves, by name. `CPU`, `GPU` and `memory` have attributes of their own." + where,
 			Validators: []validator.Map{
 				mapvalidator.KeysAre(stringvalidator.NoneOf("CPU", "GPU", "memory", "object_store_memory", "")),
-				mapvalidator.ValueFloat64sAre(float64validator.AtLeast(0)),
+				mapvalidator.ValueFloat64sAre(quantity{}),
 			},
 		},
 		"entrypoint_label_selector": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Node labels that the entrypoint's node must have, in Ray's syntax (`\"v\"`, `\"!v\"`, `\"in(a,b)\"`); needs Ray 2.54." + where,
+			Validators: []validator.Map{
+				mapvalidator.KeysAre(stringvalidator.RegexMatches(labelKeyPattern, "must be the key of a label: letters, digits, \"_\", \".\" and \"-\", at most 63, with an optional domain and \"/\" before it")),
+				mapvalidator.ValueStringsAre(stringvalidator.RegexMatches(labelSelectorPattern, "must be a label's value, \"!value\", \"in(a,b)\" or \"!in(a,b)\"")),
+			},
 		},
 	}
 }

@@ -3,6 +3,8 @@ package job
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -63,7 +65,7 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 			return
 		}
 		typed = env.toRay(ctx, diags)
-		validateReserved(envNames(typed["env_vars"]), path.Root("runtime_env").AtName("env_vars"), diags)
+		validateTyped(ctx, env, typed, diags)
 	}
 	if _, twice := fromJSON["py_modules"]; twice && !m.PyModules.IsNull() {
 		diags.AddAttributeError(at, "py_modules is set twice", "It stands in runtime_env_json and as an attribute of the job; keep the attribute.")
@@ -110,6 +112,25 @@ func validateEnv(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 	}
 }
 
+// validateTyped checks the values of runtime_env, whose types Terraform checked.
+func validateTyped(ctx context.Context, env runtimeEnvModel, typed map[string]any, diags *diag.Diagnostics) {
+	at := path.Root("runtime_env")
+	validateVars(typed["env_vars"], at.AtName("env_vars"), diags)
+	if env.Pip != nil {
+		validateLocal(stringList(ctx, env.Pip.Packages, diags), at.AtName("pip").AtName("packages"), diags)
+	}
+	if env.UV != nil {
+		validateLocal(stringList(ctx, env.UV.Packages, diags), at.AtName("uv").AtName("packages"), diags)
+	}
+	if env.Conda != nil {
+		if wrong := condaName(env.Conda.Name.ValueString()); wrong != "" {
+			diags.AddAttributeError(at.AtName("conda").AtName("name"), "A file that is not uploaded", fmt.Sprintf("It %s.", wrong))
+		}
+	}
+}
+
+// validateVars checks environment variables. With a name or a value that no process
+// can have, Ray 2.60 leaves the job PENDING until it gives it up.
 func validateVars(v any, at path.Path, diags *diag.Diagnostics) {
 	if v == nil {
 		return
@@ -119,8 +140,15 @@ func validateVars(v any, at path.Path, diags *diag.Diagnostics) {
 		diags.AddAttributeError(at, "env_vars is not an object", "env_vars maps names to strings.")
 		return
 	}
-	for name, value := range vars {
-		if _, ok := value.(string); !ok {
+	validateReserved(slices.Collect(maps.Keys(vars)), at, diags)
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		value, ok := vars[name].(string)
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			diags.AddAttributeError(at, fmt.Sprintf("Environment variable %q can't be set", name), "The name of an environment variable is not empty and holds no \"=\" and no NUL.")
+		case strings.Contains(value, "\x00"):
+			diags.AddAttributeError(at, fmt.Sprintf("Environment variable %q can't be set", name), "The value of an environment variable holds no NUL.")
+		case !ok:
 			diags.AddAttributeError(at, fmt.Sprintf("Environment variable %q is not a string", name), "Ray fails a job whose env_vars hold anything but strings. Use tostring(...).")
 		}
 	}

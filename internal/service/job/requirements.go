@@ -209,3 +209,10 @@ func (m *jobModel) requirementsKnown() bool {
 	f, known := m.requirementsFile()
 	return known && (f == nil || m.content != nil)
 }
+
+// validateLocal refuses requirements that name files of this machine.
+func validateLocal(packages []string, at path.Path, diags *diag.Diagnostics) {
+	if err := requirements.Local(packages); err != nil {
+		diags.AddAttributeError(at, "A file that is not uploaded", fw.Detail(err))
+	}
+}

@@ -103,7 +103,11 @@ func validateHidden(ctx context.Context, m *jobModel, diags *diag.Diagnostics) {
 		}
 	}
 	names := slices.Sorted(maps.Keys(m.EnvVarsWO.Elements()))
-	validateReserved(names, varsAt, diags)
+	vars := map[string]any{}
+	for name, value := range stringMap(ctx, m.EnvVarsWO, diags) {
+		vars[name] = value
+	}
+	validateVars(vars, varsAt, diags)
 	for _, name := range names {
 		if slices.Contains(envNames(open["env_vars"]), name) || slices.Contains(envNames(inJSON["env_vars"]), name) {
 			diags.AddAttributeError(varsAt, fmt.Sprintf("Environment variable %q is set twice", name), "It stands in env_vars_wo and in the runtime_env; keep one.")
