@@ -1,7 +1,6 @@
 package job_test
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -908,6 +907,7 @@ func TestFakeJob_badInput(t *testing.T) {
 		"NUL in a variable":      {config{"runtime_env": config{"env_vars": config{"A": "x\x00"}}}, "runtime_env.env_vars", "no NUL"},
 		"= in JSON's variable":   {config{"runtime_env_json": `{"env_vars":{"A=B":"c"}}`}, "runtime_env_json", "can't be set"},
 		"= in a hidden variable": {config{"env_vars_wo": config{"A=B": "x"}, "env_vars_wo_version": "1"}, "env_vars_wo", "can't be set"},
+		"own id of a driver":     {config{"submission_id": "02000000"}, "submission_id", "ids of eight hex digits"},
 		"unicode name":           {config{"name": "jöb"}, "name", "must begin with a letter or digit"},
 		"unicode in an own id":   {config{"submission_id": "jöb"}, "submission_id", "undeletable records"},
 		"long own id":            {config{"submission_id": strings.Repeat("x", 241)}, "submission_id", "at most 128"},
@@ -970,23 +970,6 @@ func TestFakeJob_badInput(t *testing.T) {
 		requireSaid(t, errs, c.said)
 		requireAt(t, name, errs, c.path)
 	}
-}
-
-// Ray keeps drivers under their job ids, which a submission id can be, too: a
-// record of Ray 2.60's.
-func TestFakeJob_ownIDOfADriver(t *testing.T) {
-	tf, fake := newTest(t)
-	driver := `{"type":"DRIVER","job_id":"03000000","submission_id":null,"driver_info":{"id":"03000000","node_ip_address":"192.0.2.2","pid":"16943"},"status":"RUNNING",` +
-		`"entrypoint":"python train.py","message":null,"error_type":null,"start_time":1795562921813,"end_time":null,"metadata":{"k":"v"},"runtime_env":{},"driver_agent_http_address":null,"driver_node_id":null,"driver_exit_code":null}`
-	fake.Fail(raytest.Match{Route: "GET /api/jobs/{id}", Times: -1}, raytest.AnswerWith(http.StatusOK, "application/json", driver))
-	tf.Resource(addr, config{"submission_id": "03000000", "entrypoint": "true"})
-	p := tf.Plan()
-	requireSaid(t, p.Diagnostics(), "is taken", "python train.py")
-	requireAt(t, "a driver's id", p.Diagnostics(), "submission_id")
-	r := p.Apply()
-	requireSaid(t, r.Diagnostics().Errors(), "is taken", "python train.py")
-	requireAt(t, "a driver's id", r.Diagnostics().Errors(), "submission_id")
-	requireRuns(t, fake, "true", 0)
 }
 
 // Ray 2.60 fails a job that has an image and more.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,6 +23,10 @@ var knownEnvKeys = []string{
 	"image_uri", "worker_process_setup_hook", "mpi", "nsight", "rocprof_sys", "excludes",
 }
 
+// driverID is what Ray calls a driver. Ray 2.60 looks an id up among its drivers
+// first, and only then among its submissions.
+var driverID = regexp.MustCompile(`^[0-9a-f]{8}$`)
+
 // ValidateConfig checks what the configuration alone decides.
 func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var m jobModel
@@ -36,6 +41,10 @@ func (r *jobResource) ValidateConfig(ctx context.Context, req resource.ValidateC
 	if !m.SubmissionID.IsNull() && m.onDestroy() != destroyDelete && !m.OnDestroy.IsUnknown() {
 		resp.Diagnostics.AddAttributeWarning(path.Root("on_destroy"), "A job with an own submission_id runs again only with on_destroy = \"delete\"",
 			"Ray takes a submission id only once. As long as the record of the previous run is kept, a replacement of this job can't be submitted.")
+	}
+	if driverID.MatchString(m.SubmissionID.ValueString()) {
+		resp.Diagnostics.AddAttributeError(path.Root("submission_id"), "The id of a driver",
+			"Ray gives its drivers ids of eight hex digits. Under such an id it shows, stops and deletes the job that the driver belongs to, instead of this one. Choose another submission_id, or set name instead.")
 	}
 	validatePackages(ctx, &m, &resp.Diagnostics)
 	validateEnv(ctx, &m, &resp.Diagnostics)
