@@ -224,7 +224,7 @@ func (t *Tree) check(digests []digest, h Hash) error {
 	for i := range t.entries {
 		e := t.entries[i]
 		if digests[i].plan {
-			plans = append(plans, e.path)
+			plans = append(plans, t.relative(e.path))
 		}
 		e.bytes = digests[i].bytes
 		total += e.zipBytes()

@@ -46,7 +46,7 @@ func ScanModule(ctx context.Context, path string, options Options) (*Tree, error
 	switch {
 	case info.IsDir() && parent != full:
 		w := &walker{ctx: ctx, tree: t, dir: full, inside: filepath.ToSlash(name)}
-		t.dir = parent
+		t.dir, t.inside = parent, w.inside
 		if _, err := t.scan(w); err != nil {
 			return nil, err
 		}

@@ -231,3 +231,15 @@ func TestSecretFilesAreFound(t *testing.T) {
 		t.Errorf("secrets of a module: %v", m.Secrets)
 	}
 }
+
+func TestExcludesOfAModuleMend(t *testing.T) {
+	t.Parallel()
+	lib := filepath.Join(build(t, file("lib/__init__.py", ""), file("lib/out/saved", planHead)), "lib")
+	var refused *TerraformFilesError
+	if _, err := Module(t.Context(), lib, Options{}); !errors.As(err, &refused) {
+		t.Fatalf("got %v, want a *TerraformFilesError", err)
+	}
+	if _, err := Module(t.Context(), lib, Options{Excludes: refused.Excludes}); err != nil {
+		t.Errorf("with the excludes %q that the error names: %v", refused.Excludes, err)
+	}
+}

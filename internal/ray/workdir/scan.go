@@ -61,6 +61,9 @@ func (o Options) maxBytes() int64 {
 type Tree struct {
 	dir     string
 	options Options
+	// inside is where the directory that patterns are relative to lies in the tree, or
+	// empty for its root.
+	inside string
 	// entries are what the zip holds, sorted by path.
 	entries []entry
 	// names is the part of Ray's name that needs no content: that of directories, broken links, sockets.
@@ -381,6 +384,14 @@ func insertLargest(largest []File, f File) []File {
 }
 
 func (w *walker) abs(path string) string { return filepath.Join(w.dir, filepath.FromSlash(path)) }
+
+// relative is an entry's path as patterns see it.
+func (t *Tree) relative(path string) string {
+	if t.inside == "" {
+		return path
+	}
+	return strings.TrimPrefix(path, t.inside+"/")
+}
 
 func (t *Tree) abs(path string) string { return filepath.Join(t.dir, filepath.FromSlash(path)) }
 
