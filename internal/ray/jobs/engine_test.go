@@ -28,7 +28,14 @@ func newEngine(t *testing.T, fake *raytest.Fake) *jobs.Engine {
 
 func newEngineWith(t *testing.T, fake *raytest.Fake, reach func(context.Context) (*gcs.Client, error)) *jobs.Engine {
 	t.Helper()
-	client, err := dashboard.New(dashboard.Options{URL: fake.URL(), RequestTimeout: 500 * time.Millisecond})
+	return newPatientEngine(t, fake, reach, 500*time.Millisecond)
+}
+
+// newPatientEngine gives each request so long, and a lost cluster six times that: for
+// tests with hundreds of jobs on a busy machine.
+func newPatientEngine(t *testing.T, fake *raytest.Fake, reach func(context.Context) (*gcs.Client, error), patience time.Duration) *jobs.Engine {
+	t.Helper()
+	client, err := dashboard.New(dashboard.Options{URL: fake.URL(), RequestTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +44,7 @@ func newEngineWith(t *testing.T, fake *raytest.Fake, reach func(context.Context)
 		Dashboard:      func(context.Context) (*dashboard.Client, error) { return client, nil },
 		GCS:            reach,
 		Registry:       new(jobs.Registry),
-		MaxUnreachable: 3 * time.Second,
+		MaxUnreachable: 6 * patience,
 	})
 	e.SetSettled(0)
 	return e

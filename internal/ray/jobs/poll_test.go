@@ -122,11 +122,12 @@ func served(t *testing.T, fake *raytest.Fake) (*jobs.Engine, *raytest.FakeGCS) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	return newEngineWith(t, fake, func(context.Context) (*gcs.Client, error) { return client, nil }), server
+	return newPatientEngine(t, fake, func(context.Context) (*gcs.Client, error) { return client, nil }, 5*time.Second), server
 }
 
-// noticedWithin is half a second, and as much again for a busy machine.
-const noticedWithin = time.Second
+// noticedWithin is half a second, and three times as much again for a machine that runs
+// other tests too: `make bench` measures it.
+const noticedWithin = 2 * time.Second
 
 func TestPoll_oneJobByGETs(t *testing.T) {
 	t.Parallel()
@@ -151,11 +152,10 @@ func TestPoll_oneJobByGETs(t *testing.T) {
 	}
 }
 
+// It counts requests and measures time, so it runs alone.
 func TestPoll_manyJobsShareTheirLooks(t *testing.T) {
-	t.Parallel()
-	const many = 300
+	const many = 200
 	t.Run("by the GCS", func(t *testing.T) {
-		t.Parallel()
 		fake := newFake(t)
 		e, server := served(t, fake)
 		w := startWaits(t, fake, e, many)
@@ -178,9 +178,8 @@ func TestPoll_manyJobsShareTheirLooks(t *testing.T) {
 		}
 	})
 	t.Run("by lists", func(t *testing.T) {
-		t.Parallel()
 		fake := newFake(t)
-		w := startWaits(t, fake, newEngine(t, fake), many)
+		w := startWaits(t, fake, newPatientEngine(t, fake, nil, 5*time.Second), many)
 		pause(t, 4*time.Second)
 		if n := requests(t, fake, 3*time.Second); n[listJobs] < 2 || n[listJobs] > 12 || n[getJob] != 0 {
 			t.Errorf("requests in 3s: %v, want about 6 lists", n)
@@ -233,9 +232,9 @@ func TestPoll_contactLostAndFoundAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fake := newFake(t)
-			w := startWaits(t, fake, newEngine(t, fake), many)
+			w := startWaits(t, fake, newPatientEngine(t, fake, nil, 5*time.Second), many)
 			fake.Down()
-			pause(t, 1500*time.Millisecond) // half of MaxUnreachable
+			pause(t, 1500*time.Millisecond)
 			if err := fake.Up(); err != nil {
 				t.Fatal(err)
 			}
