@@ -5,15 +5,20 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
@@ -22,6 +27,8 @@ import (
 
 const (
 	waiters = 200
+	// runners of them run, which takes 140 MiB each; the others wait for a node.
+	runners = 40
 	// noticeLimit is the median from a job's end to the return of its apply.
 	noticeLimit = 0.5
 	// grown is how old a wait is before it is measured: then it is asked as seldom as
@@ -48,8 +55,8 @@ func (b *bench) wait(ctx context.Context) (table, error) {
 	t := table{
 		title: "wait: from a job's end in Ray to the return of its apply",
 		notes: []string{
-			fmt.Sprintf("the %d jobs wait in Ray for a node, are ended there one by one, and count from Ray's own time of their end to Terraform's \"Creation complete\"", waiters),
-			"over plain HTTP they are looked at by lists of all records, for which the head may spend a fifth of its time",
+			fmt.Sprintf("of %d jobs %d run, end one after another, and count from Ray's own time of their end to Terraform's \"Creation complete\"", waiters, runners),
+			"over plain HTTP they are looked at by lists of all records, for which the head may spend a quarter of its time",
 			"requests are those of the provider to a fake head, jobs and all else together",
 		},
 	}
@@ -105,6 +112,7 @@ func withoutGCS(dashboard string) (*httptest.Server, error) {
 		return nil, err
 	}
 	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // the provider tells of what breaks off
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/nodes" {
 			http.NotFound(w, r)
@@ -131,13 +139,25 @@ func (b *bench) noticeOne(ctx context.Context, w way, round int) (time.Duration,
 	return back.Sub(all[0].EndTime), nil
 }
 
-// noticeMany applies jobs that wait for a node, ends them one by one, and returns how
-// long after its end each was done for Terraform, in seconds.
+// noticeMany applies jobs of which some run and the others wait for a node, ends those
+// that run, and returns how long after its end each was done for Terraform, in seconds.
 func (b *bench) noticeMany(ctx context.Context, w way) ([]float64, error) {
 	name := "many-" + strings.ReplaceAll(w.name, " ", "")
 	say(b.out, "applying %d jobs, %s\n", waiters, w.name)
-	ws, err := b.workspace(name, b.providerDir(), provider(w.url)+job(waiters, name, nothing, fmt.Sprintf("entrypoint_resources = { %s = 1 }", unplaced), "ignore_failure = true"))
+	ws, err := b.workspace(name, b.providerDir(), "")
 	if err != nil {
+		return nil, err
+	}
+	var gates []string // a job waits until somebody writes to its pipe, at no cost
+	for i := range runners {
+		gates = append(gates, filepath.Join(ws.dir, fmt.Sprintf("gate%d", i)))
+		if err := syscall.Mkfifo(gates[i], 0o600); err != nil {
+			return nil, err
+		}
+	}
+	unplacedJobs := job(waiters-runners, name+"-unplaced", nothing, fmt.Sprintf("entrypoint_resources = { %s = 1 }", unplaced), "ignore_failure = true")
+	config := provider(w.url) + job(runners, name, fmt.Sprintf(`entrypoint = "cat %s/gate${count.index}"`, ws.dir)) + strings.Replace(unplacedJobs, `"j"`, `"unplaced"`, 1)
+	if err := os.WriteFile(filepath.Join(ws.dir, "main.tf"), []byte(config), 0o600); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -149,70 +169,74 @@ func (b *bench) noticeMany(ctx context.Context, w way) ([]float64, error) {
 		text, err = output(ctx, command{dir: ws.dir, env: ws.env, args: []string{ws.cli, "apply", "-json", "-auto-approve", fmt.Sprintf("-parallelism=%d", waiters)}})
 		done <- err
 	}()
-	if err := b.endMany(ctx, name, done); err != nil {
-		cancel()
+	if err := b.allWait(ctx, name, done); err != nil {
 		return nil, err
 	}
-	if err := <-done; err != nil {
+	for _, gate := range gates {
+		if err := errors.Join(os.WriteFile(gate, []byte("\n"), 0o600), pause(ctx, 130*time.Millisecond)); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(pause(ctx, grown), b.cancelUnplaced(ctx), <-done); err != nil {
 		return nil, err
 	}
 	back, err := completions(text)
 	if err != nil {
 		return nil, err
 	}
-	all, err := b.api.ListJobs(ctx, func(id string) bool { return strings.HasPrefix(id, name) })
+	all, err := b.jobs(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	var took []float64
 	for _, j := range all {
 		index, _, _ := strings.Cut(strings.TrimPrefix(j.SubmissionID, name+"-"), "-")
-		at, ok := back["ray_job.j["+index+"]"]
-		if !ok {
-			return nil, fmt.Errorf("the apply says nothing of job %s", j.SubmissionID)
+		if at, ok := back["ray_job.j["+index+"]"]; ok {
+			took = append(took, at.Sub(j.EndTime).Seconds())
 		}
-		took = append(took, at.Sub(j.EndTime).Seconds())
+	}
+	if len(took) != runners {
+		return nil, fmt.Errorf("the apply tells of %d of %d jobs", len(took), runners)
+	}
+	for _, j := range all { // so that the next lists are not longer
+		if err := b.api.Delete(ctx, j.SubmissionID); err != nil {
+			return nil, err
+		}
 	}
 	return took, nil
 }
 
-// endMany waits until all jobs are submitted and waited for, and ends one after
-// another.
-func (b *bench) endMany(ctx context.Context, name string, done chan error) error {
-	mine := func(id string) bool { return strings.HasPrefix(id, name) }
-	var all []ray.Job
-	for len(all) < waiters {
+// jobs are those of a measurement.
+func (b *bench) jobs(ctx context.Context, name string) ([]ray.Job, error) {
+	return b.api.ListJobs(ctx, func(id string) bool { return strings.HasPrefix(id, name+"-") })
+}
+
+// allWait waits until all jobs are submitted, those that can run do, and their waits
+// have lasted for a while.
+func (b *bench) allWait(ctx context.Context, name string, done chan error) error {
+	for {
+		all, err := b.jobs(ctx, name)
+		if err != nil {
+			return err
+		}
+		running := 0
+		for _, j := range all {
+			if j.Status == ray.JobRunning {
+				running++
+			}
+		}
+		if len(all) == waiters && running == runners {
+			return pause(ctx, grown)
+		}
 		select {
 		case err := <-done:
-			done <- err
-			return fmt.Errorf("the apply ended with %d of %d jobs", len(all), waiters)
+			return fmt.Errorf("the apply ended with %d of %d jobs: %w", len(all), waiters, err)
 		default:
 		}
 		if err := pause(ctx, settle); err != nil {
 			return err
 		}
-		var err error
-		if all, err = b.api.ListJobs(ctx, mine); err != nil {
-			return err
-		}
 	}
-	if err := pause(ctx, grown); err != nil {
-		return err
-	}
-	client, err := b.gcsClient()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = client.Close() }() // nothing was written
-	for _, j := range all {
-		if _, err := client.CancelUnplaced(ctx, j.SubmissionID); err != nil {
-			return err
-		}
-		if err := pause(ctx, 70*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // completions reads when each object was done out of the output of apply -json.
