@@ -53,11 +53,11 @@ func (e *Engine) Release(ctx context.Context, ref Ref) error {
 // deletes its record if remove is set. Another cluster's job is never touched: the
 // cluster's id is compared first, and the job's stamp.
 func (e *Engine) End(ctx context.Context, ref Ref, remove bool, stopTimeout time.Duration) (Ending, error) {
-	now, err := e.clusterID(ctx)
+	same, err := e.SameCluster(ctx, ref.ClusterID)
 	if err != nil {
 		return EndedNow, err
 	}
-	if now != "" && ref.ClusterID != "" && now != ref.ClusterID {
+	if !same {
 		return NotOurs, nil
 	}
 	key, err := e.key(ctx)

@@ -75,12 +75,7 @@ func (in Inputs) document() map[string]any {
 	text("entrypoint", in.Entrypoint)
 	text("env_vars_wo_version", in.EnvVarsVersion)
 	text("runtime_env_json_wo_version", in.RuntimeEnvVersion)
-	env := map[string]any{}
-	for k, v := range in.RuntimeEnv {
-		if !Empty(v) {
-			env[k] = v
-		}
-	}
+	env := in.env()
 	switch {
 	case in.WorkingDirHash != "":
 		env["working_dir"] = in.WorkingDirHash
@@ -116,6 +111,17 @@ func (in Inputs) document() map[string]any {
 		doc["triggers"] = in.Triggers
 	}
 	return doc
+}
+
+// env is the runtime_env without what stands for nothing.
+func (in Inputs) env() map[string]any {
+	env := make(map[string]any, len(in.RuntimeEnv)+2)
+	for k, v := range in.RuntimeEnv {
+		if !Empty(v) {
+			env[k] = v
+		}
+	}
+	return env
 }
 
 // Empty reports whether v stands for nothing in a runtime_env: null, and a map or

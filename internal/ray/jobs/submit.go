@@ -400,12 +400,7 @@ func (e *Engine) lockPackage(ctx context.Context, uri string) (unlock func(), er
 }
 
 func (r Request) submission(run Run) ray.Submission {
-	env := make(map[string]any, len(r.RuntimeEnv)+1)
-	for k, v := range r.RuntimeEnv {
-		if !Empty(v) {
-			env[k] = v
-		}
-	}
+	env := r.env()
 	if r.WorkingDirURI != "" {
 		env["working_dir"] = r.WorkingDirURI
 	}

@@ -238,8 +238,8 @@ func (w *wait) unseen(ctx context.Context, err error) (v Verdict, done bool) {
 	case ctx.Err() != nil:
 		return stopped(ctx), true
 	case ray.IsKind(err, ray.KindNotFound):
-		if id, idErr := w.engine.clusterID(ctx); idErr == nil {
-			if id != "" && w.run.ClusterID != "" && id != w.run.ClusterID {
+		if same, err := w.engine.SameCluster(ctx, w.run.ClusterID); err == nil {
+			if !same {
 				return Replaced, true
 			}
 			return Missing, true

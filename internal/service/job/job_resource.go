@@ -240,7 +240,9 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 				fmt.Sprintf("The cluster at %s has no submission of that id. Jobs are imported by submission id, which `ray job list` shows; drivers that were not submitted can't be.", cluster.Address()))
 			return
 		}
-		r.readLost(ctx, engine, &m, &resp.Diagnostics)
+		if status := r.lostStatus(ctx, engine, &m, &resp.Diagnostics); status != "" {
+			m.Status = types.StringValue(status)
+		}
 	case imported:
 		fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Job %s could not be refreshed", m.label()), err)
 	default:
@@ -259,8 +261,7 @@ func (r *jobResource) readRunning(ctx context.Context, engine *jobs.Engine, m *j
 	}
 	m.fromJob(ctx, now, diags)
 	if gone {
-		diags.AddWarning(fmt.Sprintf("The node of job %s is gone", m.label()),
-			fmt.Sprintf("Submission %s ran on node %s, which is not alive any more, and nothing of it runs. Ray still calls it RUNNING: a head that came back with its Redis notices only when the next job is submitted to it.", m.SubmissionID.ValueString(), now.DriverNodeID))
+		diags.AddWarning(fmt.Sprintf("The node of job %s is gone", m.label()), nodeGone(now))
 	}
 }
 
@@ -288,15 +289,15 @@ func (r *jobResource) readCluster(ctx context.Context, m *jobModel, diags *diag.
 	return cluster
 }
 
-// readLost tells a deleted record from a replaced cluster.
-func (r *jobResource) readLost(ctx context.Context, engine *jobs.Engine, m *jobModel, diags *diag.Diagnostics) {
+// lostStatus tells a deleted record from a replaced cluster; it is empty, with a
+// diagnostic, where the cluster can't be asked.
+func (r *jobResource) lostStatus(ctx context.Context, engine *jobs.Engine, m *jobModel, diags *diag.Diagnostics) string {
 	same, err := engine.SameCluster(ctx, m.ClusterID.ValueString())
-	switch {
-	case err != nil:
+	if err != nil {
 		r.unreadable(m, err, diags)
-	default:
-		m.Status = types.StringValue(lost(same))
+		return ""
 	}
+	return lost(same)
 }
 
 // lost is the status of a job that is not there: on the same cluster its record

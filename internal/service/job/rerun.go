@@ -84,12 +84,9 @@ func (r *jobResource) observe(ctx context.Context, m *jobModel, private privateW
 	switch {
 	case err == nil && m.carriedBy(ctx, job):
 	case err == nil || ray.IsKind(err, ray.KindNotFound):
-		same, err := engine.SameCluster(ctx, m.ClusterID.ValueString())
-		if err != nil {
-			r.unreadable(m, err, diags)
+		if seen.Status = r.lostStatus(ctx, engine, m, diags); seen.Status == "" {
 			return
 		}
-		seen.Status = lost(same)
 	default:
 		r.unreadable(m, err, diags)
 		return

@@ -88,13 +88,17 @@ func (w *waiting) wait(ctx context.Context, limit time.Duration, diags *diag.Dia
 	case jobs.NotStarted, jobs.Overrun:
 		return w.overLimit(ctx, verdict, job, err, diags)
 	case jobs.NodeGone:
-		diags.AddError(fmt.Sprintf("The node of job %s is gone", w.model.label()),
-			fmt.Sprintf("Submission %s ran on node %s, which is not alive any more, and nothing of it runs. Ray still calls it RUNNING: a head that came back with its Redis notices only when the next job is submitted to it. The next apply runs it again.", w.run.ID, job.DriverNodeID))
+		diags.AddError(fmt.Sprintf("The node of job %s is gone", w.model.label()), nodeGone(job)+" The next apply runs it again.")
 		return failed
 	case jobs.Interrupted:
 		return w.interrupted(ctx, diags)
 	}
 	return w.stillRunning(verdict, limit, err, diags)
+}
+
+// nodeGone tells of a RUNNING job whose node is not alive.
+func nodeGone(job ray.Job) string {
+	return fmt.Sprintf("Submission %s ran on node %s, which is not alive any more, and nothing of it runs. Ray still calls it RUNNING: a head that came back with its Redis notices only when the next job is submitted to it.", job.SubmissionID, job.DriverNodeID)
 }
 
 // lookBack takes what a job that is over has left, as far as Ray has not forgotten it.
@@ -108,10 +112,7 @@ func (w *waiting) lookBack(ctx context.Context) {
 // notThere is a job that is not on the cluster that the configuration names now:
 // a change of cluster alone is no failure, and replaces nothing.
 func (w *waiting) notThere(verdict jobs.Verdict, diags *diag.Diagnostics) outcome {
-	w.model.Status = types.StringValue(statusMissing)
-	if verdict == jobs.Replaced {
-		w.model.Status = types.StringValue(statusClusterReplaced)
-	}
+	w.model.Status = types.StringValue(lost(verdict == jobs.Missing))
 	diags.AddWarning(fmt.Sprintf("Job %s is not on the cluster that it now names", w.model.label()),
 		fmt.Sprintf("Submission %s was on cluster %s. Its status is now %s; nothing is run again by itself: use -replace or change triggers.", w.run.ID, orUnknown(w.run.ClusterID), w.model.Status.ValueString()))
 	return keep
