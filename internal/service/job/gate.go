@@ -59,7 +59,7 @@ func (m *waitModel) passes(ctx context.Context, g *gate, ids []string, limit tim
 	defer cancel()
 	last := g.wait(waitCtx, ids)
 	if g.succeed >= g.need {
-		m.record(ctx, g.statuses, diags)
+		m.record(ctx, g, diags)
 		return !diags.HasError()
 	}
 	detail := g.account(ctx, len(ids))
@@ -123,7 +123,7 @@ func (g *gate) wait(ctx context.Context, ids []string) (last arrival) {
 			g.succeed++
 			g.statuses[last.id] = string(last.job.Status)
 			continue
-		case jobs.Ended:
+		case jobs.Ended, jobs.NodeGone:
 			g.statuses[last.id] = string(last.job.Status)
 		case jobs.Missing:
 			g.statuses[last.id] = statusMissing
@@ -175,12 +175,23 @@ func (g *gate) account(ctx context.Context, all int) string {
 
 // open are the jobs that were not over when the wait ended.
 func (g *gate) open() []string {
+	over := g.failedIDs()
 	var out []string
 	for _, id := range slices.Sorted(maps.Keys(g.statuses)) {
-		if status := g.statuses[id]; !ray.JobStatus(status).Terminal() && status != statusMissing && status != statusClusterReplaced {
+		if g.statuses[id] != string(ray.JobSucceeded) && !slices.Contains(over, id) {
 			out = append(out, id)
 		}
 	}
+	return out
+}
+
+// failedIDs are the jobs that came to an end without success, sorted.
+func (g *gate) failedIDs() []string {
+	out := make([]string, len(g.failed))
+	for i, job := range g.failed {
+		out[i] = job.SubmissionID
+	}
+	slices.Sort(out)
 	return out
 }
 
@@ -190,6 +201,8 @@ func (g *gate) failure(job ray.Job) string {
 		return job.SubmissionID + " MISSING: Ray has no record of it; it was deleted, or submitted to another cluster"
 	case statusClusterReplaced:
 		return job.SubmissionID + " CLUSTER_REPLACED: another cluster answers now"
+	case string(ray.JobRunning):
+		return job.SubmissionID + " RUNNING, but its node is gone, and nothing of it runs: " + job.DriverNodeID
 	}
 	out := job.SubmissionID + " " + ended(job)
 	if job.ErrorType != "" {

@@ -98,7 +98,7 @@ func (r *waitResource) Schema(ctx context.Context, _ resource.SchemaRequest, res
 			},
 			"statuses":  schema.MapAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Status of each job when the wait ended, by submission id."},
 			"succeeded": schema.SetAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Submission ids of the jobs that had SUCCEEDED when the wait ended."},
-			"failed":    schema.SetAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Submission ids of the jobs that were over without success: FAILED, STOPPED, or gone. Empty unless `require` left room for them."},
+			"failed":    schema.SetAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Submission ids of the jobs that came to an end without success: FAILED, STOPPED, gone, or RUNNING on a node that is gone. Empty unless `require` left room for them."},
 		},
 	}
 }
@@ -264,22 +264,19 @@ func (r *waitResource) Update(ctx context.Context, req resource.UpdateRequest, r
 func (r *waitResource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {}
 
 // record takes over how the wait ended.
-func (m *waitModel) record(ctx context.Context, statuses map[string]string, diags *diag.Diagnostics) {
-	succeeded, failed := []string{}, []string{}
-	for _, id := range slices.Sorted(maps.Keys(statuses)) {
-		switch status := ray.JobStatus(statuses[id]); {
-		case status == ray.JobSucceeded:
+func (m *waitModel) record(ctx context.Context, g *gate, diags *diag.Diagnostics) {
+	succeeded := []string{}
+	for _, id := range slices.Sorted(maps.Keys(g.statuses)) {
+		if g.statuses[id] == string(ray.JobSucceeded) {
 			succeeded = append(succeeded, id)
-		case status.Terminal() || statuses[id] == statusMissing || statuses[id] == statusClusterReplaced:
-			failed = append(failed, id)
 		}
 	}
 	var d diag.Diagnostics
-	m.Statuses, d = types.MapValueFrom(ctx, types.StringType, statuses)
+	m.Statuses, d = types.MapValueFrom(ctx, types.StringType, g.statuses)
 	diags.Append(d...)
 	m.Succeeded, d = types.SetValueFrom(ctx, types.StringType, succeeded)
 	diags.Append(d...)
-	m.Failed, d = types.SetValueFrom(ctx, types.StringType, failed)
+	m.Failed, d = types.SetValueFrom(ctx, types.StringType, g.failedIDs())
 	diags.Append(d...)
 }
 

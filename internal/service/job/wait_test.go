@@ -187,6 +187,23 @@ func TestFakeJobWait_jobsThatAreGone(t *testing.T) {
 			requireSaid(t, r.Diagnostics().Errors(), "Too few jobs succeeded", c.said)
 		})
 	}
+	// A head with Redis that came back under another address calls them RUNNING.
+	t.Run("node gone", func(t *testing.T) {
+		tf, fake := newTest(t)
+		ids := fanOut(tf, 2, nil)
+		tf.MustApply()
+		fake.Restart(true)
+		fake.Fail(raytest.Match{Route: "GET /api/jobs/{id}/logs", Times: -1}, raytest.AnswerWith(500, "text/plain", "Cannot connect to host 10.0.0.1:52365"))
+		tf.Resource(gate, config{"jobs": ids})
+		r := tf.Apply()
+		if r.ExitCode() != 1 {
+			t.Errorf("exit code %d", r.ExitCode())
+		}
+		requireSaid(t, r.Diagnostics().Errors(), "Too few jobs succeeded", "2 ended without success", "RUNNING, but its node is gone")
+		if said := r.Diagnostics().Errors(); said.Contains("Not over") {
+			t.Errorf("jobs that are dead are told as not over:\n%s", said)
+		}
+	})
 	t.Run("never there", func(t *testing.T) {
 		tf, _ := newTest(t)
 		tf.Resource(gate, config{"jobs": []any{"nobody"}})
