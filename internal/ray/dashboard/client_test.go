@@ -396,6 +396,29 @@ func TestLogTail(t *testing.T) {
 	}
 }
 
+// A busy head sends an empty log where it lost the agent's error.
+func TestLogTail_emptyIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	f, c := newFake(t)
+	if err := c.Submit(t.Context(), ray.Submission{SubmissionID: "a", Entrypoint: "echo a"}); err != nil {
+		t.Fatal(err)
+	}
+	empty := f.Fail(raytest.Match{Route: "GET /api/v0/logs/file", Times: 2}, raytest.AnswerWith(200, "text/plain; charset=utf-8", ""))
+	if got, err := c.LogTail(t.Context(), "a", 10); got != f.Log("a") || err != nil || empty.Hits() != 2 {
+		t.Errorf("%q, %v after %d empty answers", got, err, empty.Hits())
+	}
+	empty = f.Fail(raytest.Match{Route: "GET /api/v0/logs/file", Times: -1}, raytest.AnswerWith(200, "text/plain; charset=utf-8", ""))
+	if got, err := c.LogTail(t.Context(), "a", 10); got != "" || err != nil || empty.Hits() != 3 {
+		t.Errorf("%q, %v after %d empty answers", got, err, empty.Hits())
+	}
+	f.ClearFaults()
+	f.Fail(raytest.Match{Route: "GET /api/v0/logs/file"}, raytest.AnswerWith(200, "text/plain; charset=utf-8", ""))
+	f.Fail(raytest.Match{Route: "GET /api/v0/logs/file"}, raytest.AnswerWith(500, "text/plain; charset=utf-8", "A file is not found at: /tmp/ray/x"))
+	if got, err := c.LogTail(t.Context(), "a", 10); !ray.IsKind(err, ray.KindNotFound) {
+		t.Errorf("%q, %v; want not found", got, err)
+	}
+}
+
 func TestLogTailIsLimited(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("x", 999) + "\n"

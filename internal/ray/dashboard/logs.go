@@ -17,6 +17,9 @@ import (
 // maxTail is how many bytes of log LogTail returns; lines have no limit in Ray.
 const maxTail = 1 << 20
 
+// emptyLogs is how often a log must be empty to be believed.
+const emptyLogs = 3
+
 // AllLines asks Log for the whole log.
 const AllLines = -1
 
@@ -39,6 +42,10 @@ const AllLines = -1
 // on, is cut off after 300 s, and one that the client gives up holds its place until
 // then: a hundred of them stop all of /api/v0. The WebSocket /logs/tail ends without
 // a frame at a byte that is not UTF-8. None begins at an offset.
+//
+// A busy head may send an empty log, under status 200, of a file that is not there:
+// once in twenty times on 2.60.0. The agent's error is lost on the way
+// (state_manager.py, initial_metadata). So an empty one is asked for again.
 func (c *Client) Log(ctx context.Context, j ray.Job, lines int, read func(io.Reader) error) error {
 	if lines == 0 { // 1,000 to Ray
 		return read(strings.NewReader(""))
@@ -59,7 +66,8 @@ func (c *Client) Log(ctx context.Context, j ray.Job, lines int, read func(io.Rea
 		},
 	}
 	var own error
-	err = c.do(ctx, k, func(_ *http.Response, body io.Reader) error {
+	var empty bool
+	handle := func(_ *http.Response, body io.Reader) error {
 		if v.Less(plainLogs) {
 			body = &flagged{r: body, fail: func(message string) error {
 				return &ray.Error{Kind: ray.KindServer, Op: k.op, Address: c.URL(), Status: http.StatusOK, Message: message}
@@ -71,24 +79,38 @@ func (c *Client) Log(ctx context.Context, j ray.Job, lines int, read func(io.Rea
 			own = nil
 			return sent.err
 		}
+		empty = sent.empty
 		return own
-	})
+	}
+	for range emptyLogs {
+		empty = false
+		if err = c.do(ctx, k, handle); !empty {
+			break
+		}
+	}
 	if own != nil {
 		return own
 	}
 	return err
 }
 
-// sentReader keeps the error that ended r: one of the answer's, not of who reads it.
+// sentReader keeps how r ended: by an error of the answer's, not of who reads it, or
+// without anything.
 type sentReader struct {
-	r   io.Reader
-	err error
+	r     io.Reader
+	err   error
+	some  bool
+	empty bool
 }
 
 // Read reads from r.
 func (s *sentReader) Read(b []byte) (int, error) {
 	n, err := s.r.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) {
+	s.some = s.some || n > 0
+	switch {
+	case errors.Is(err, io.EOF):
+		s.empty = !s.some
+	case err != nil:
 		s.err = err
 	}
 	return n, err

@@ -473,7 +473,12 @@ func (s *suite) unknown(t *testing.T) {
 		"Agent for node id: ffff doesn't exist.":   {"node_id": {"ffff"}, "filename": {"job-driver-" + id + ".log"}},
 		"500 Internal Server Error\n\nServer got ": {"submission_id": {id}},
 	} {
-		if status, body := s.raw(t, http.MethodGet, "/api/v0/logs/file?"+q.Encode(), ""); status != http.StatusInternalServerError || !strings.HasPrefix(body, want) {
+		status, body := s.raw(t, http.MethodGet, "/api/v0/logs/file?"+q.Encode(), "")
+		// A busy head loses an agent's error now and then: an empty log is left.
+		for n := 0; status == http.StatusOK && body == "" && q.Has("filename") && n < 5; n++ {
+			status, body = s.raw(t, http.MethodGet, "/api/v0/logs/file?"+q.Encode(), "")
+		}
+		if status != http.StatusInternalServerError || !strings.HasPrefix(body, want) {
 			t.Errorf("log of %v: %d %q, want 500 %q", q, status, body, want)
 		}
 	}
