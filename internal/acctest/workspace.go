@@ -305,9 +305,15 @@ func (p *Process) Kill() { p.signal(p.cmd.Process.Pid, syscall.SIGKILL) }
 // KillAll is kill -9 of the CLI and the provider.
 func (p *Process) KillAll() { p.signal(-p.cmd.Process.Pid, syscall.SIGKILL) }
 
-// KillProvider is kill -9 of the provider only; false where none is running. It
-// needs Linux' /proc.
-func (p *Process) KillProvider() bool {
+// KillProvider is kill -9 of the provider only; false where none is running.
+func (p *Process) KillProvider() bool { return p.signalProvider(syscall.SIGKILL) }
+
+// CrashProvider has the provider write all its goroutines' stacks and exit, as in a
+// panic, which the CLI shows; false where none is running.
+func (p *Process) CrashProvider() bool { return p.signalProvider(syscall.SIGQUIT) }
+
+// signalProvider needs Linux' /proc.
+func (p *Process) signalProvider(s syscall.Signal) bool {
 	killed := false
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
 	for _, stat := range stats {
@@ -322,7 +328,7 @@ func (p *Process) KillProvider() bool {
 			continue
 		}
 		if n, err := strconv.Atoi(pid); err == nil {
-			p.signal(n, syscall.SIGKILL)
+			p.signal(n, s)
 			killed = true
 		}
 	}

@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"io"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -15,12 +17,17 @@ import (
 type rayProvider struct {
 	version string
 	getenv  func(string) string
+
+	mu    sync.Mutex
+	pools []*conn.Pool
 }
 
 // New returns the provider of a version, as "1.2.3" or "dev".
 func New(version string) func() provider.Provider {
 	return NewWithEnv(version, conn.Environment)
 }
+
+var _ io.Closer = (*rayProvider)(nil)
 
 // NewWithEnv is New with another environment than the process's, for tests that
 // run beside each other.
@@ -51,7 +58,21 @@ func (p *rayProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		return
 	}
 	pool := conn.NewPool(cfg)
+	p.mu.Lock()
+	p.pools = append(p.pools, pool)
+	p.mu.Unlock()
 	resp.ResourceData, resp.DataSourceData = pool, pool
+}
+
+// Close ends all connections. The provider can't be used any more.
+func (p *rayProvider) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, pool := range p.pools {
+		pool.Close()
+	}
+	p.pools = nil
+	return nil
 }
 
 // problemPath is the path of a conn.Problem: "credentials" has keys below it.

@@ -28,6 +28,7 @@ type Core struct {
 	mu     sync.Mutex
 	state  map[string]*instance
 	serial int
+	alive  map[*process]struct{} // or killed
 }
 
 // Option changes what New makes.
@@ -58,10 +59,16 @@ func New(t testing.TB, newServer func() tfprotov6.ProviderServer, opts ...Option
 		provider:    map[string]any{},
 		resources:   map[string]*block{},
 		state:       map[string]*instance{},
+		alive:       map[*process]struct{}{},
 	}
 	for _, opt := range opts {
 		opt(c)
 	}
+	t.Cleanup(func() {
+		for p := range c.alive {
+			p.bury()
+		}
+	})
 	return c
 }
 

@@ -44,7 +44,9 @@ func (c *Core) start() *process {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(c.t.Context()))
 	p := &process{core: c, server: c.newServer(), ctx: ctx, cancel: cancel, dead: make(chan struct{})}
-	c.t.Cleanup(p.bury)
+	c.mu.Lock()
+	c.alive[p] = struct{}{}
+	c.mu.Unlock()
 	if c.schemas == nil {
 		s, err := p.fetch()
 		if err != nil {
@@ -83,6 +85,14 @@ func (p *process) end() {
 		return // killed; bury does the rest
 	default:
 	}
+	p.close()
+	p.core.mu.Lock()
+	delete(p.core.alive, p)
+	p.core.mu.Unlock()
+}
+
+// close cancels the calls, and closes the server.
+func (p *process) close() {
 	p.cancel()
 	if c, ok := p.server.(io.Closer); ok {
 		if err := c.Close(); err != nil {
@@ -93,6 +103,7 @@ func (p *process) end() {
 
 // bury waits for the calls of a killed process at the end of the test.
 func (p *process) bury() {
+	defer p.close()
 	p.cancel()
 	done := make(chan struct{})
 	go func() { p.calls.Wait(); close(done) }()

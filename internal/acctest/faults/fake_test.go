@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +37,7 @@ func TestFaults(t *testing.T) {
 		results.expect(onFake, f.name)
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
+			t.Cleanup(func() { results.tell(os.Stdout, onFake, f.name) })
 			for i := range n {
 				seed := *seed + uint64(i)
 				t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {

@@ -77,15 +77,19 @@ func (at *site) jobs(x *trial) []ray.Job {
 
 // runs reads what the entrypoints wrote down.
 func (at *site) runs(x *trial) []raytest.Execution {
-	failed := map[string]bool{}
+	records := map[string]ray.Job{}
 	for _, job := range at.jobs(x) {
-		failed[job.SubmissionID] = job.Status == ray.JobFailed || job.Status == ray.JobStopped
+		records[job.SubmissionID] = job
 	}
 	var out []raytest.Execution
 	for _, n := range x.read() {
 		lines := n.lines
 		run := raytest.Execution{Entrypoint: entrypointOf(x, n.job), ID: n.id, Started: unix(lines[0])}
-		run.ClusterID = at.clusterAt(run.Started)
+		run.Submitted, run.ClusterID = run.Started, at.clusterAt(run.Started)
+		record, known := records[n.id]
+		if known && record.StartTime.Before(run.Started) {
+			run.Submitted = record.StartTime
+		}
 		switch {
 		case len(lines) > 1:
 			run.Ended, run.Status = unix(lines[1]), ray.JobSucceeded
@@ -93,7 +97,7 @@ func (at *site) runs(x *trial) []raytest.Execution {
 			run.Ended, run.Status = run.Started, ray.JobFailed // killed, it is not known when
 		}
 		// An entrypoint may come to its end while its head dies: then Ray's word counts.
-		if run.Status == ray.JobSucceeded && failed[run.ID] {
+		if run.Status == ray.JobSucceeded && (record.Status == ray.JobFailed || record.Status == ray.JobStopped) {
 			run.Status = ray.JobFailed
 		}
 		out = append(out, run)

@@ -94,11 +94,26 @@ func (t *table) expect(ring, fault string) *row {
 	return r
 }
 
+const line = "%-56s %6v %10v %6v %8v %11v\n"
+
+func (r *row) print(out io.Writer) {
+	fmt.Fprintf(out, line, "  "+r.fault, r.runs, r.duplicates, r.lost, r.orphans, r.untruthful)
+}
+
+// tell writes a row that is complete, where the whole takes minutes.
+func (t *table) tell(out io.Writer, ring, fault string) {
+	r := t.expect(ring, fault)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if *runs > 1 {
+		r.print(out)
+	}
+}
+
 // print writes the table and its totals.
 func (t *table) print(out io.Writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	const line = "%-52s %6v %10v %6v %8v %11v\n"
 	total, ring := row{fault: "total"}, ""
 	slices.SortStableFunc(t.rows, func(a, b *row) int { return slices.Index(rings, a.ring) - slices.Index(rings, b.ring) })
 	for _, r := range t.rows {
@@ -109,7 +124,7 @@ func (t *table) print(out io.Writer) {
 			ring = r.ring
 			fmt.Fprintf(out, "\n"+line, ring, "runs", "duplicates", "lost", "orphans", "untruthful")
 		}
-		fmt.Fprintf(out, line, "  "+r.fault, r.runs, r.duplicates, r.lost, r.orphans, r.untruthful)
+		r.print(out)
 		total.add(r)
 	}
 	if total.runs == 0 {

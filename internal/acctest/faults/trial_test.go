@@ -1,7 +1,9 @@
 package faults
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -71,7 +73,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 
 // bareTrial is a trial without a head.
 func bareTrial(t *testing.T, seed uint64) *trial {
-	return &trial{T: t, owner: "faults", Rand: rand.New(rand.NewPCG(seed, 0)), asks: map[string][]time.Time{}, wants: map[string]time.Time{}}
+	return &trial{T: t, owner: "faults", Rand: rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed)))), asks: map[string][]time.Time{}, wants: map[string]time.Time{}}
 }
 
 // upTo is a random time.
@@ -181,16 +183,23 @@ type desk struct {
 func (x *trial) desk() *desk {
 	d := &desk{wishes: &wishes{x, map[string]config{}}, name: fmt.Sprintf("desk%d", len(x.desks))}
 	d.Core = core.New(x.T, func() tfprotov6.ProviderServer {
-		version := fmt.Sprintf("%s.%d", d.name, d.commands.Load())
-		server, ok := process.Wrap(providerserver.NewProtocol6(provider.New(version)())())
-		if !ok {
-			x.Error("the provider's server can't be wrapped")
+		p := provider.New(fmt.Sprintf("%s.%d", d.name, d.commands.Load()))()
+		server, wrapped := process.Wrap(providerserver.NewProtocol6(p)())
+		closer, closes := p.(io.Closer)
+		if !wrapped || !closes {
+			x.Error("the provider's server can't be wrapped, or not be closed")
 		}
-		return server
+		return processOf{server, closer}
 	})
 	d.impatient(false)
 	x.desks = append(x.desks, d)
 	return d
+}
+
+// processOf is a provider's server with what ends together with its process.
+type processOf struct {
+	*process.Server
+	io.Closer
 }
 
 // impatient configures the provider to wait for an answer no longer than half a
@@ -361,7 +370,7 @@ const clock = "15:04:05.000"
 
 // repeats reports whether run b repeats a, which nobody wanted.
 func (x *trial) repeats(a, b raytest.Execution) bool {
-	asked := slices.ContainsFunc(x.asks[b.Entrypoint], func(t time.Time) bool { return t.After(a.Started) && t.Before(b.Started) })
+	asked := slices.ContainsFunc(x.asks[b.Entrypoint], func(t time.Time) bool { return t.After(a.Submitted) && t.Before(b.Submitted) })
 	if a.Ended.IsZero() || a.Ended.After(b.Started) {
 		return !x.kept || !asked
 	}
@@ -382,7 +391,7 @@ func (x *trial) hold(h holder, ids map[string]bool) {
 	}
 	for _, addr := range w.addresses() {
 		id, since := fmt.Sprint(objects[addr]["submission_id"]), x.wants[w.entrypoint(addr)]
-		if run := x.lastRun(id); !w.done(addr, run) || run.Started.Before(since) {
+		if run := x.lastRun(id); !w.done(addr, run) || run.Submitted.Before(since) {
 			x.found.lost = append(x.found.lost, fmt.Sprintf("%s holds %q, whose run since %s is %+v", addr, id, since.Format(clock), run))
 		}
 	}

@@ -15,6 +15,8 @@ type Ref struct {
 	ClusterID string
 	// Stamp is what the job carries; a zero Digest is a job without a stamp.
 	Stamp Stamp
+	// EndTime is when the job ended, as far as it is known.
+	EndTime time.Time
 }
 
 // Ending is what End did.
@@ -68,6 +70,12 @@ func (e *Engine) End(ctx context.Context, ref Ref, remove bool, stopTimeout time
 		return OwnedHere, nil
 	}
 	job, err := e.record(ctx, ref.ID)
+	if ray.IsKind(err, ray.KindNotFound) && time.Since(ref.EndTime) < e.settled {
+		if err := e.settle(ctx, ref.ID, ref.EndTime); err != nil {
+			return EndedNow, err
+		}
+		job, err = e.record(ctx, ref.ID) // a ghost may have come
+	}
 	switch {
 	case ray.IsKind(err, ray.KindNotFound):
 		return EndedBefore, nil
@@ -79,11 +87,17 @@ func (e *Engine) End(ctx context.Context, ref Ref, remove bool, stopTimeout time
 		return NotOurs, nil
 	}
 	running := !job.Status.Terminal()
-	if job, err = e.stop(ctx, ref.ID, job, stopTimeout); err != nil || !remove || job.Status == "" {
-		return EndedNow, err
-	}
+	job, err = e.stop(ctx, ref.ID, job, stopTimeout)
 	if running {
-		job.EndTime = time.Now() // by the clock that remove goes by
+		job.EndTime = time.Now() // by the clock that settle goes by
+	}
+	switch {
+	case err != nil:
+		return EndedNow, err
+	case job.Status == "": // its record was deleted meanwhile
+		return EndedNow, e.settle(ctx, ref.ID, job.EndTime)
+	case !remove:
+		return EndedNow, nil
 	}
 	return EndedNow, e.remove(ctx, ref.ID, job)
 }
@@ -117,13 +131,20 @@ func (e *Engine) Stop(ctx context.Context, run Run, timeout time.Duration) (ray.
 // ghost. The next job under the id would be failed by the same agent.
 const settled = 2500 * time.Millisecond
 
+// settle waits until a job that ended then has settled. The end may lie in the future
+// of this machine's clock; then all of the time is waited.
+func (e *Engine) settle(ctx context.Context, id string, ended time.Time) error {
+	since := max(time.Since(ended), 0)
+	if since < e.settled && !sleep(ctx, e.settled-since) {
+		return e.canceled(ctx, "delete job "+id)
+	}
+	return nil
+}
+
 // remove deletes the record of a job that is over.
 func (e *Engine) remove(ctx context.Context, id string, job ray.Job) error {
-	// The end may lie in the future of this machine's clock; then all of it is waited.
-	if since := max(time.Since(job.EndTime), 0); since < e.settled {
-		if !sleep(ctx, e.settled-since) {
-			return e.canceled(ctx, "delete job "+id)
-		}
+	if err := e.settle(ctx, id, job.EndTime); err != nil {
+		return err
 	}
 	api, err := e.o.Dashboard(ctx)
 	if err != nil {

@@ -325,6 +325,52 @@ func TestEnd_stopsWaitsAndDeletes(t *testing.T) {
 	}
 }
 
+// The list of a cluster's jobs was read before an attempt ended that the look at it
+// finds over.
+func TestDecide_anAttemptThatJustEndedIsAnEarlierOne(t *testing.T) {
+	t.Parallel()
+	fake := newFake(t)
+	run := mustSubmit(t, newEngine(t, fake), request("sleep 60"))
+	look := fake.Fail(raytest.Match{Route: "GET /api/jobs/{id}"}, raytest.Slow(100*time.Millisecond))
+	go func() {
+		<-look.Hit()
+		fake.Finish(run.ID, raytest.SupervisorDied())
+	}()
+	d, err := newEngine(t, fake).Decide(t.Context(), request("sleep 60"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Attempt != 2 || d.Failed == nil || len(d.Earlier) != 1 || d.Earlier[0].Status != ray.JobFailed {
+		t.Errorf("decision %+v, want attempt 2 after attempt 1, which FAILED", d)
+	}
+}
+
+// The agent that watched a job whose record somebody deleted right after its end
+// would fail the next job under its id.
+func TestEnd_waitsUntilADeletedJobHasSettled(t *testing.T) {
+	t.Parallel()
+	const lag = 400 * time.Millisecond
+	fake := newFake(t, raytest.WithMonitorLag(lag))
+	first := mustSubmit(t, newEngine(t, fake), request("true"))
+	requireWait(t, newEngine(t, fake), first, jobs.Succeeded, jobs.Reached)
+	ref := jobs.Ref{ID: first.ID, ClusterID: first.ClusterID, Stamp: first.Stamp, EndTime: time.Now()}
+	fake.Forget(first.ID)
+	e := newEngine(t, fake)
+	e.SetSettled(lag + 200*time.Millisecond)
+	if ending, err := e.End(t.Context(), ref, true, time.Second); err != nil || ending != jobs.EndedBefore {
+		t.Fatalf("end: %v, %v; want EndedBefore", ending, err)
+	}
+	again := mustSubmit(t, newEngine(t, fake), request("true"))
+	if again.ID != first.ID {
+		t.Fatalf("the next job is %s, want %s again", again.ID, first.ID)
+	}
+	requireWait(t, newEngine(t, fake), again, jobs.Succeeded, jobs.Reached)
+	time.Sleep(2 * lag) // a ghost would come meanwhile
+	if job := fake.Jobs()[0]; job.Status != ray.JobSucceeded {
+		t.Errorf("the next job is %s: %s", job.Status, job.Message)
+	}
+}
+
 // A ghost is what Ray leaves of a job that was deleted right after its end. It has
 // no stamp, but under an id that only these inputs have it is nobody else's job.
 func TestSubmit_aGhostIsNoForeignJob(t *testing.T) {

@@ -154,6 +154,7 @@ func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, e
 	if job, _, err = e.Reconcile(ctx, job); err != nil {
 		return Decision{}, err
 	}
+	found[last] = job
 	if adoptable(job.Status, r.KeepFailed) {
 		return Decision{ID: id, Attempt: last, Adopt: &job, Earlier: earlier(found, stamp, released, last)}, nil
 	}

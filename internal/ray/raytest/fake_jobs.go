@@ -155,6 +155,8 @@ type Execution struct {
 	ID, Entrypoint string
 	// ClusterID is the cluster that it ran on.
 	ClusterID string
+	// Submitted is when Ray took the submission.
+	Submitted time.Time
 	Started   time.Time
 	// Ended is zero while it runs. A head takes what runs on it down with it.
 	Ended time.Time
@@ -335,7 +337,7 @@ func (f *Fake) advance(j *fakeJob, now time.Time) {
 		j.status, j.message, j.startedAt, j.node = ray.JobRunning, msgRunning, j.startAt, f.place(j)
 		f.executions[j.id]++
 		f.entrypoints[j.entrypoint]++
-		j.run = &Execution{ID: j.id, Entrypoint: j.entrypoint, ClusterID: f.clusterID, Started: j.startedAt}
+		j.run = &Execution{ID: j.id, Entrypoint: j.entrypoint, ClusterID: f.clusterID, Submitted: j.submitted, Started: j.startedAt}
 		f.runs = append(f.runs, j.run)
 		f.write(j, j.startedAt)
 		// The supervisor's line comes after what the entrypoint writes at once.

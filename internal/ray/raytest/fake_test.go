@@ -517,9 +517,9 @@ func TestRunsTellWhatHappenedWhateverBecameOfRecords(t *testing.T) {
 	f.Restart(false)
 	submit(t, api, "live", "sleep 60")
 	want := []Execution{
-		{ID: "done", Entrypoint: "true", ClusterID: first, Started: began, Ended: began, Status: ray.JobSucceeded},
-		{ID: "live", Entrypoint: "sleep 60", ClusterID: first, Started: began, Ended: clock.Now(), Status: ray.JobFailed},
-		{ID: "live", Entrypoint: "sleep 60", ClusterID: f.Cluster().ClusterID, Started: clock.Now()},
+		{ID: "done", Entrypoint: "true", ClusterID: first, Submitted: began, Started: began, Ended: began, Status: ray.JobSucceeded},
+		{ID: "live", Entrypoint: "sleep 60", ClusterID: first, Submitted: began, Started: began, Ended: clock.Now(), Status: ray.JobFailed},
+		{ID: "live", Entrypoint: "sleep 60", ClusterID: f.Cluster().ClusterID, Submitted: clock.Now(), Started: clock.Now()},
 	}
 	if diff := cmp.Diff(want, f.Runs()); diff != "" {
 		t.Errorf("runs (-want +got):\n%s", diff)

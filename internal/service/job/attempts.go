@@ -107,7 +107,7 @@ func (m *jobModel) earlierRefs(ctx context.Context) []jobs.Ref {
 	var out []jobs.Ref
 	for _, a := range m.attempts(ctx) {
 		if id := a.SubmissionID.ValueString(); id != last.ID {
-			out = append(out, jobs.Ref{ID: id, ClusterID: last.ClusterID, Stamp: last.Stamp})
+			out = append(out, jobs.Ref{ID: id, ClusterID: last.ClusterID, Stamp: last.Stamp, EndTime: endOf(a.EndedAt)})
 		}
 	}
 	return out

@@ -92,7 +92,7 @@ func (r *jobResource) claim(ctx context.Context, m *jobModel, id string, kind cl
 		// create_before_destroy: both go, and the next attempt comes.
 	case creates && seen[claimDestroy] > 0:
 		diags.AddWarning(fmt.Sprintf("Job %s is destroyed and created in one plan", m.label()),
-			fmt.Sprintf("Submission %q belongs to a resource that goes and to one that comes, as after a rename. It would be stopped, deleted and run again. If it was only renamed, add a moved block.", id))
+			fmt.Sprintf("Submission %q belongs to a resource that goes and to one that comes, as after a rename. Terraform does both at one time: the job is stopped, deleted and run again or, where the new resource comes first, taken over as it is; the apply says which. If it was only renamed, add a moved block.", id))
 	}
 }
 

@@ -285,7 +285,7 @@ func (m *jobModel) chosenID(ctx context.Context) bool {
 }
 
 func (m *jobModel) ref(ctx context.Context) jobs.Ref {
-	return jobs.Ref{ID: m.SubmissionID.ValueString(), ClusterID: m.ClusterID.ValueString(), Stamp: m.stamp(ctx)}
+	return jobs.Ref{ID: m.SubmissionID.ValueString(), ClusterID: m.ClusterID.ValueString(), Stamp: m.stamp(ctx), EndTime: endOf(m.EndedAt)}
 }
 
 // fromJob takes over what Ray says of the job now.
@@ -396,4 +396,14 @@ func timeOrNull(t time.Time) types.String {
 		return types.StringNull()
 	}
 	return types.StringValue(t.UTC().Format(time.RFC3339))
+}
+
+// endOf is a recorded end, not before it: states hold whole seconds. It is zero where
+// none is recorded.
+func endOf(s types.String) time.Time {
+	t, err := time.Parse(time.RFC3339, s.ValueString())
+	if err != nil {
+		return time.Time{}
+	}
+	return t.Add(time.Second)
 }

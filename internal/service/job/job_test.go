@@ -439,6 +439,38 @@ func TestFakeJob_renameWithoutMovedIsWarnedOf(t *testing.T) {
 	requireRuns(t, fake, "true", 1)
 }
 
+// Core deletes and creates at one time; one after the other, as they come by name.
+func TestFakeJob_renameWithoutMoved(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, from, to string
+		runs           int
+		said           []string
+	}{
+		{"the delete first", "ray_job.a", "ray_job.b", 2, nil},
+		{"the create first", "ray_job.b", "ray_job.a", 1, []string{"was taken over", "was taken over by its replacement and did not run again"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fake := raytest.NewFake()
+			t.Cleanup(fake.Close)
+			tf := core.New(t, func() tfprotov6.ProviderServer { return providerserver.NewProtocol6(provider.New("test")())() }, core.Parallelism(1))
+			tf.Provider(config{"address": fake.URL(), "owner": "test"})
+			job := config{"name": "a", "entrypoint": "true"}
+			tf.Resource(test.from, job)
+			tf.MustApply()
+			tf.Remove(test.from)
+			tf.Resource(test.to, job)
+			requireSaid(t, tf.MustApply().Diagnostics(), test.said...)
+			requireRuns(t, fake, "true", test.runs)
+			tf.MustPlanNothing()
+			if all := fake.Jobs(); len(all) != 1 || tf.State(test.to)["submission_id"] != all[0].SubmissionID {
+				t.Errorf("Ray has %+v, the state holds %v", all, tf.State(test.to)["submission_id"])
+			}
+		})
+	}
+}
+
 func TestFakeJob_deadlineForgetsAndTakesBack(t *testing.T) {
 	tf, fake := newTest(t)
 	tf.Resource(addr, config{"name": "a", "entrypoint": forever, "timeouts": config{"create": "300ms"}})

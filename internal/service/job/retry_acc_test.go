@@ -105,19 +105,19 @@ output "ids" {
 // waitJobs waits until Ray has n jobs of this test.
 func waitJobs(t *testing.T, n int) {
 	t.Helper()
-	waitLong(t, func() bool { return len(rayJobs(t)) == n })
+	waitAtMost(t, time.Minute, func() bool { return len(rayJobs(t)) == n })
 }
 
-// waitLong is waitFor for what a real Ray needs.
-func waitLong(t *testing.T, done func() bool) {
+// waitAtMost is waitFor for what a real Ray needs.
+func waitAtMost(t *testing.T, d time.Duration, done func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(d)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-deadline:
-			t.Fatal("waited a minute for nothing")
+			t.Fatalf("waited %s for nothing", d)
 		case <-tick.C:
 		}
 	}

@@ -67,6 +67,60 @@ resource "ray_job" "a" {
 	requireNoJobs(t)
 }
 
+// What the CLI shows of a provider that crashes while it waits for a job holds none of
+// the job's secrets.
+func TestAccJob_crashOutputHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	const variable, writeOnly = "planted-sensitive", "planted-write-only"
+	w := acctest.NewWorkspace(t)
+	w.Write("main.tf", header(t, acctest.Shared(t).DashboardURL)+`
+variable "password" {
+  type      = string
+  sensitive = true
+}
+
+variable "token" {
+  type      = string
+  ephemeral = true
+}
+
+resource "ray_job" "a" {
+  name                = "crash"
+  entrypoint          = "sleep 300"
+  runtime_env         = { env_vars = { PASSWORD = var.password } }
+  env_vars_wo         = { TOKEN = var.token }
+  env_vars_wo_version = 1
+}
+`)
+	w.Setenv("TF_VAR_password", variable)
+	w.Setenv("TF_VAR_token", writeOnly)
+	w.Setenv("TF_LOG", "TRACE")
+	w.Setenv("TF_LOG_PATH", filepath.Join(w.Dir, "trace.log"))
+	p := w.Start("apply", "-auto-approve")
+	waitRunning(t)
+	if !p.CrashProvider() {
+		t.Fatal("there is no provider to crash")
+	}
+	r := p.Wait()
+	log := read(t, w.Dir, "trace.log")
+	if r.ExitCode != 1 || !strings.Contains(r.Output+log, "SIGQUIT") || !strings.Contains(r.Output+log, "goroutine 1 ") {
+		t.Fatalf("exit code %d, want a crash with stacks\n%s", r.ExitCode, r.Output)
+	}
+	for _, secret := range []string{variable, writeOnly} {
+		if strings.Contains(r.Output, secret) || strings.Contains(log, secret) {
+			t.Errorf("the crash shows %s", secret)
+		}
+	}
+	w.Setenv("TF_LOG", "")
+	w.Write("main.tf", strings.Replace(read(t, w.Dir, "main.tf"), `"sleep 300"`, `"sleep 300"
+  wait_for            = "RUNNING"`, 1))
+	if again := w.Apply(); !again.Contains("taken over") {
+		t.Errorf("the apply after the crash:\n%s", again.Output)
+	}
+	w.Destroy()
+	requireNoJobs(t)
+}
+
 func read(t *testing.T, elements ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(elements...))

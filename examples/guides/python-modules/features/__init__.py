@@ -1,0 +1,2 @@
+def scale(value, low, high):
+    return (value - low) / (high - low)
