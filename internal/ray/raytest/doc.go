@@ -6,6 +6,9 @@
 //	h, err := raytest.StartHead(ctx, raytest.HeadOptions{NumCPUs: 2})
 //	defer h.Close()
 //
+// With HeadOptions.Autoscaler it is a whole autoscaling cluster: nodes come where
+// work asks for them, and go when it is done.
+//
 // NewFake serves the routes of a dashboard that the provider uses out of this
 // process, in a millisecond:
 //

@@ -25,7 +25,7 @@ type HeadOptions struct {
 	// RayBin is the ray command; "" means $RAY_VENV/bin/ray, else the venv in the
 	// cache directory that `make venv` fills.
 	RayBin string
-	// NumCPUs are logical; 0 means 2, negative means none.
+	// NumCPUs are logical; 0 means 2, or none with an Autoscaler; negative means none.
 	NumCPUs int
 	// Resources and Labels of the head, besides CPU and memory.
 	Resources map[string]float64
@@ -39,11 +39,17 @@ type HeadOptions struct {
 	Args []string
 	// NoDashboard leaves the dashboard out: only the GCS answers.
 	NoDashboard bool
+	// Autoscaler makes the head add worker nodes where they are needed and let them
+	// go 6 s after their last use, looking once a second: up to 4 of type small (1
+	// CPU, resource small, label tier=small) and 2 of type big (4 CPU, big,
+	// tier=big). A node of type broken (resource broken) can not be launched.
+	Autoscaler Autoscaler
 	// Redis makes the head keep what it knows in a Redis server, so that it is the
 	// same cluster after Restart (GCS fault tolerance).
 	Redis *Redis
-	// Cold returns as soon as the head node is alive, without the warm-up job. Its
-	// first submission then waits a second or two for the job agent.
+	// Cold returns as soon as the head node is alive, without the warm-up job and
+	// the autoscaler's first round. Its first submission then waits a second or two
+	// for the job agent.
 	Cold bool
 }
 
@@ -60,9 +66,10 @@ type Head struct {
 	// RayBin is the ray command that runs it.
 	RayBin string
 
-	opts   HeadOptions
-	keeper *keeper
-	self   *Node
+	opts     HeadOptions
+	keeper   *keeper
+	self     *Node
+	restarts int
 
 	mu    sync.Mutex
 	nodes []*Node
@@ -133,26 +140,34 @@ func (h *Head) start(ctx context.Context) error {
 	if err != nil || h.opts.NoDashboard || h.opts.Cold {
 		return err
 	}
-	return node.waitFor(ctx, "a first job to run", h.warmUp)
+	if err := node.waitFor(ctx, "a first job to run", h.warmUp); err != nil || h.opts.Autoscaler == "" {
+		return err
+	}
+	return node.waitFor(ctx, "the autoscaler to report", h.autoscalerReports)
 }
 
 // args are those of `ray start --head` on these ports.
-func (h *Head) args(ports *portBlock) []string {
+func (h *Head) args(ports *portBlock) ([]string, error) {
 	h.DashboardURL = "http://127.0.0.1:" + strconv.Itoa(ports.port(2))
 	h.ClientAddress = "127.0.0.1:" + strconv.Itoa(ports.port(3))
 	h.GCSAddress = "127.0.0.1:" + strconv.Itoa(ports.port(1))
-	return []string{
+	autoscaler, err := h.autoscalerArgs()
+	return append(autoscaler,
 		"--head",
-		"--port=" + strconv.Itoa(ports.port(1)),
-		"--ray-client-server-port=" + strconv.Itoa(ports.port(3)),
-		"--include-dashboard=" + strconv.FormatBool(!h.opts.NoDashboard),
+		"--port="+strconv.Itoa(ports.port(1)),
+		"--ray-client-server-port="+strconv.Itoa(ports.port(3)),
+		"--include-dashboard="+strconv.FormatBool(!h.opts.NoDashboard),
 		"--dashboard-host=127.0.0.1",
-		"--dashboard-port=" + strconv.Itoa(ports.port(2)),
-	}
+		"--dashboard-port="+strconv.Itoa(ports.port(2)),
+	), err
 }
 
 func (h *Head) nodeOptions() NodeOptions {
-	o := NodeOptions{NumCPUs: cpus(h.opts.NumCPUs, 2), Resources: h.opts.Resources, Labels: h.opts.Labels, Env: h.opts.Env, Args: h.opts.Args}
+	otherwise := 2
+	if h.opts.Autoscaler != "" {
+		otherwise = 0
+	}
+	o := NodeOptions{NumCPUs: cpus(h.opts.NumCPUs, otherwise), Resources: h.opts.Resources, Labels: h.opts.Labels, Env: append(h.autoscalerEnv(), h.opts.Env...), Args: h.opts.Args}
 	if r := h.opts.Redis; r != nil {
 		o.Env = append(slices.Clone(o.Env), "RAY_REDIS_ADDRESS="+r.Address, "RAY_external_storage_namespace="+filepath.Base(h.TempDir))
 	}
@@ -164,7 +179,12 @@ func (h *Head) nodeOptions() NodeOptions {
 // without it is another one, which knows nothing.
 func (h *Head) Restart(ctx context.Context) error {
 	before := h.self
-	n, err := h.startNode(before.ports, before.Name, h.args(before.ports), h.nodeOptions())
+	h.restarts++
+	args, err := h.args(before.ports)
+	if err != nil {
+		return err
+	}
+	n, err := h.startNode(before.ports, before.Name, args, h.nodeOptions())
 	if err != nil {
 		return err
 	}
@@ -185,7 +205,7 @@ func (h *Head) AddNode(ctx context.Context, opts NodeOptions) (*Node, error) {
 	name := "node-" + strconv.Itoa(h.count)
 	h.mu.Unlock()
 	opts.NumCPUs = cpus(opts.NumCPUs, 1)
-	n, err := h.launch(ctx, name, func(*portBlock) []string { return []string{"--address=" + h.GCSAddress} }, opts)
+	n, err := h.launch(ctx, name, func(*portBlock) ([]string, error) { return []string{"--address=" + h.GCSAddress}, nil }, opts)
 	if err != nil {
 		return nil, fmt.Errorf("add a Ray node: %w\n%s", err, h.Log())
 	}
@@ -202,13 +222,17 @@ const startTimedOut = "The current node timed out during startup"
 
 // launch starts a node and waits until it is alive, or, on a head without
 // dashboard, until its GCS listens. On an error nothing of it is left.
-func (h *Head) launch(ctx context.Context, name string, args func(*portBlock) []string, opts NodeOptions) (*Node, error) {
+func (h *Head) launch(ctx context.Context, name string, args func(*portBlock) ([]string, error), opts NodeOptions) (*Node, error) {
 	for attempt := 1; ; attempt++ {
 		ports, err := reservePorts()
 		if err != nil {
 			return nil, err
 		}
-		n, err := h.startNode(ports, name, args(ports), opts)
+		given, err := args(ports)
+		if err != nil {
+			return nil, errors.Join(err, ports.release())
+		}
+		n, err := h.startNode(ports, name, given, opts)
 		if err != nil {
 			return nil, err
 		}

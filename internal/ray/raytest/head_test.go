@@ -20,18 +20,18 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
 
-// crashEnv makes this test binary start a head, print its directory and wait to
-// be killed.
+// crashEnv makes this test binary start an autoscaling head, print its directory
+// and dashboard, and wait to be killed.
 const crashEnv = "RAYTEST_SELF_CRASH"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(crashEnv) != "" {
-		head, err := raytest.StartHead(context.Background(), raytest.HeadOptions{NoDashboard: true})
+		head, err := raytest.StartHead(context.Background(), raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2})
 		if err != nil {
 			fmt.Println("error:", err)
 			os.Exit(1)
 		}
-		fmt.Println(head.TempDir)
+		fmt.Println(head.TempDir, head.DashboardURL)
 		select {}
 	}
 	os.Exit(m.Run())
@@ -269,11 +269,15 @@ func TestRealHead_diesWithItsStarter(t *testing.T) {
 	if err != nil || strings.HasPrefix(line, "error:") {
 		t.Fatalf("%q, %v", line, err)
 	}
+	dir, url, _ := strings.Cut(strings.TrimSpace(line), " ")
+	head := &raytest.Head{DashboardURL: url}
+	needs(t, head, "long", "sleep 1000", "small")
+	waitNode(t, head, "small")
 	if err := self.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = self.Wait() // it was killed, so this is an error
-	requireGone(t, strings.TrimSpace(line), 10*time.Second)
+	requireGone(t, dir, 10*time.Second)
 }
 
 func TestRealHead_failureShowsTheLog(t *testing.T) {
