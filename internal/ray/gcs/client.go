@@ -81,13 +81,15 @@ func (c *Client) Close() error {
 // Address is the address that the client was made with.
 func (c *Client) Address() string { return c.conn.Address }
 
+// metaClusterID has underscores: Ray 2.60 ignores ray-cluster-id.
+const metaClusterID = "ray_cluster_id"
+
 // call makes one call with the client's credentials, cluster id and time limit,
 // and checks the verdict inside the reply.
 func call[Q, R any](ctx context.Context, c *Client, op string, method func(context.Context, *Q, ...grpc.CallOption) (*R, error), request *Q) (*R, error) {
 	var pairs []string
 	if c.clusterID != "" {
-		// With underscores: Ray 2.60 ignores ray-cluster-id.
-		pairs = append(pairs, "ray_cluster_id", c.clusterID)
+		pairs = append(pairs, metaClusterID, c.clusterID)
 	}
 	return callWith(ctx, c, op, method, request, pairs...)
 }

@@ -6,7 +6,7 @@
 //	c, err := gcs.New(gcs.Options{Address: "10.0.0.1:6379"}) // does not dial
 //	nodes, err := c.Nodes(ctx)
 //
-// Everything here only reads. A call costs about half a millisecond of the
+// All but SetFloor and KillPending only reads. A call costs about half a millisecond of the
 // GCS's time; node and status lists grow by 0.7 kB a node, dead ones included.
 //
 // # Which cluster
@@ -21,6 +21,5 @@
 // Ray promises nothing for these interfaces; the messages were compared with those
 // of Ray 2.9.3 and 2.60.0. Requests are empty wherever Ray
 // allows it, a call that a Ray does not have is ray.KindUnsupported, and nothing
-// that can end a GCS can be sent (see package raypb). There is no retry here, and
-// no way to change a cluster.
+// that can end a GCS can be sent (see package raypb). There is no retry here.
 package gcs

@@ -21,6 +21,7 @@ const (
 	keyHeadNodeID  = "head_node_id"
 	keyV2Enabled   = "__autoscaler_v2_enabled"
 	keyV1Status    = "__autoscaling_status"
+	keyV1Floor     = "autoscaler_resource_request"
 )
 
 // multiGetBatch bounds one InternalKVMultiGet: 1,000 job records are 0.6 MB.

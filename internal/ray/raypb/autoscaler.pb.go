@@ -1,5 +1,6 @@
-// The one call of Ray's autoscaler.proto that this module makes. Wire-stable
-// from Ray 2.9.3 to 2.60.
+// The two calls of Ray's autoscaler.proto that this module makes. Wire-stable
+// from Ray 2.9.3, where ClusterResourceConstraint.resource_requests is called
+// min_bundles, to 2.60; label_selectors came after 2.40.
 //
 // GetClusterResourceState is left out on purpose: a
 // last_seen_cluster_resource_state_version above the GCS's own fails a check in
@@ -87,6 +88,7 @@ func (NodeStatus) EnumDescriptor() ([]byte, []int) {
 type ResourceRequest struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	ResourcesBundle map[string]float64     `protobuf:"bytes,1,rep,name=resources_bundle,json=resourcesBundle,proto3" json:"resources_bundle,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	LabelSelectors  []*LabelSelector       `protobuf:"bytes,3,rep,name=label_selectors,json=labelSelectors,proto3" json:"label_selectors,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -128,17 +130,121 @@ func (x *ResourceRequest) GetResourcesBundle() map[string]float64 {
 	return nil
 }
 
-type GangResourceRequest struct {
+func (x *ResourceRequest) GetLabelSelectors() []*LabelSelector {
+	if x != nil {
+		return x.LabelSelectors
+	}
+	return nil
+}
+
+type ResourceRequestByCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Requests      []*ResourceRequest     `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
-	Details       string                 `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
+	Request       *ResourceRequest       `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResourceRequestByCount) Reset() {
+	*x = ResourceRequestByCount{}
+	mi := &file_autoscaler_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResourceRequestByCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResourceRequestByCount) ProtoMessage() {}
+
+func (x *ResourceRequestByCount) ProtoReflect() protoreflect.Message {
+	mi := &file_autoscaler_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResourceRequestByCount.ProtoReflect.Descriptor instead.
+func (*ResourceRequestByCount) Descriptor() ([]byte, []int) {
+	return file_autoscaler_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ResourceRequestByCount) GetRequest() *ResourceRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *ResourceRequestByCount) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type ClusterResourceConstraint struct {
+	state            protoimpl.MessageState    `protogen:"open.v1"`
+	ResourceRequests []*ResourceRequestByCount `protobuf:"bytes,1,rep,name=resource_requests,json=resourceRequests,proto3" json:"resource_requests,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ClusterResourceConstraint) Reset() {
+	*x = ClusterResourceConstraint{}
+	mi := &file_autoscaler_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterResourceConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterResourceConstraint) ProtoMessage() {}
+
+func (x *ClusterResourceConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_autoscaler_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterResourceConstraint.ProtoReflect.Descriptor instead.
+func (*ClusterResourceConstraint) Descriptor() ([]byte, []int) {
+	return file_autoscaler_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ClusterResourceConstraint) GetResourceRequests() []*ResourceRequestByCount {
+	if x != nil {
+		return x.ResourceRequests
+	}
+	return nil
+}
+
+type GangResourceRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Requests []*ResourceRequest     `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	// "<placement group id>:STRICT_SPREAD|PENDING".
+	Details       string `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GangResourceRequest) Reset() {
 	*x = GangResourceRequest{}
-	mi := &file_autoscaler_proto_msgTypes[1]
+	mi := &file_autoscaler_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -150,7 +256,7 @@ func (x *GangResourceRequest) String() string {
 func (*GangResourceRequest) ProtoMessage() {}
 
 func (x *GangResourceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[1]
+	mi := &file_autoscaler_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -163,7 +269,7 @@ func (x *GangResourceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GangResourceRequest.ProtoReflect.Descriptor instead.
 func (*GangResourceRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{1}
+	return file_autoscaler_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GangResourceRequest) GetRequests() []*ResourceRequest {
@@ -194,7 +300,7 @@ type NodeState struct {
 
 func (x *NodeState) Reset() {
 	*x = NodeState{}
-	mi := &file_autoscaler_proto_msgTypes[2]
+	mi := &file_autoscaler_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +312,7 @@ func (x *NodeState) String() string {
 func (*NodeState) ProtoMessage() {}
 
 func (x *NodeState) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[2]
+	mi := &file_autoscaler_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +325,7 @@ func (x *NodeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeState.ProtoReflect.Descriptor instead.
 func (*NodeState) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{2}
+	return file_autoscaler_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *NodeState) GetNodeId() []byte {
@@ -265,16 +371,20 @@ func (x *NodeState) GetIdleDurationMs() int64 {
 }
 
 type ClusterResourceState struct {
-	state              protoimpl.MessageState `protogen:"open.v1"`
-	NodeStates         []*NodeState           `protobuf:"bytes,3,rep,name=node_states,json=nodeStates,proto3" json:"node_states,omitempty"`
-	ClusterSessionName string                 `protobuf:"bytes,7,opt,name=cluster_session_name,json=clusterSessionName,proto3" json:"cluster_session_name,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	state                       protoimpl.MessageState    `protogen:"open.v1"`
+	NodeStates                  []*NodeState              `protobuf:"bytes,3,rep,name=node_states,json=nodeStates,proto3" json:"node_states,omitempty"`
+	PendingResourceRequests     []*ResourceRequestByCount `protobuf:"bytes,4,rep,name=pending_resource_requests,json=pendingResourceRequests,proto3" json:"pending_resource_requests,omitempty"`
+	PendingGangResourceRequests []*GangResourceRequest    `protobuf:"bytes,5,rep,name=pending_gang_resource_requests,json=pendingGangResourceRequests,proto3" json:"pending_gang_resource_requests,omitempty"`
+	// At most one.
+	ClusterResourceConstraints []*ClusterResourceConstraint `protobuf:"bytes,6,rep,name=cluster_resource_constraints,json=clusterResourceConstraints,proto3" json:"cluster_resource_constraints,omitempty"`
+	ClusterSessionName         string                       `protobuf:"bytes,7,opt,name=cluster_session_name,json=clusterSessionName,proto3" json:"cluster_session_name,omitempty"`
+	unknownFields              protoimpl.UnknownFields
+	sizeCache                  protoimpl.SizeCache
 }
 
 func (x *ClusterResourceState) Reset() {
 	*x = ClusterResourceState{}
-	mi := &file_autoscaler_proto_msgTypes[3]
+	mi := &file_autoscaler_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +396,7 @@ func (x *ClusterResourceState) String() string {
 func (*ClusterResourceState) ProtoMessage() {}
 
 func (x *ClusterResourceState) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[3]
+	mi := &file_autoscaler_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,12 +409,33 @@ func (x *ClusterResourceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterResourceState.ProtoReflect.Descriptor instead.
 func (*ClusterResourceState) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{3}
+	return file_autoscaler_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ClusterResourceState) GetNodeStates() []*NodeState {
 	if x != nil {
 		return x.NodeStates
+	}
+	return nil
+}
+
+func (x *ClusterResourceState) GetPendingResourceRequests() []*ResourceRequestByCount {
+	if x != nil {
+		return x.PendingResourceRequests
+	}
+	return nil
+}
+
+func (x *ClusterResourceState) GetPendingGangResourceRequests() []*GangResourceRequest {
+	if x != nil {
+		return x.PendingGangResourceRequests
+	}
+	return nil
+}
+
+func (x *ClusterResourceState) GetClusterResourceConstraints() []*ClusterResourceConstraint {
+	if x != nil {
+		return x.ClusterResourceConstraints
 	}
 	return nil
 }
@@ -329,7 +460,7 @@ type PendingInstanceRequest struct {
 
 func (x *PendingInstanceRequest) Reset() {
 	*x = PendingInstanceRequest{}
-	mi := &file_autoscaler_proto_msgTypes[4]
+	mi := &file_autoscaler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +472,7 @@ func (x *PendingInstanceRequest) String() string {
 func (*PendingInstanceRequest) ProtoMessage() {}
 
 func (x *PendingInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[4]
+	mi := &file_autoscaler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +485,7 @@ func (x *PendingInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingInstanceRequest.ProtoReflect.Descriptor instead.
 func (*PendingInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{4}
+	return file_autoscaler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PendingInstanceRequest) GetInstanceTypeName() string {
@@ -400,7 +531,7 @@ type FailedInstanceRequest struct {
 
 func (x *FailedInstanceRequest) Reset() {
 	*x = FailedInstanceRequest{}
-	mi := &file_autoscaler_proto_msgTypes[5]
+	mi := &file_autoscaler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +543,7 @@ func (x *FailedInstanceRequest) String() string {
 func (*FailedInstanceRequest) ProtoMessage() {}
 
 func (x *FailedInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[5]
+	mi := &file_autoscaler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +556,7 @@ func (x *FailedInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedInstanceRequest.ProtoReflect.Descriptor instead.
 func (*FailedInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{5}
+	return file_autoscaler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FailedInstanceRequest) GetInstanceTypeName() string {
@@ -483,7 +614,7 @@ type PendingInstance struct {
 
 func (x *PendingInstance) Reset() {
 	*x = PendingInstance{}
-	mi := &file_autoscaler_proto_msgTypes[6]
+	mi := &file_autoscaler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +626,7 @@ func (x *PendingInstance) String() string {
 func (*PendingInstance) ProtoMessage() {}
 
 func (x *PendingInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[6]
+	mi := &file_autoscaler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +639,7 @@ func (x *PendingInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingInstance.ProtoReflect.Descriptor instead.
 func (*PendingInstance) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{6}
+	return file_autoscaler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PendingInstance) GetInstanceTypeName() string {
@@ -547,19 +678,20 @@ func (x *PendingInstance) GetDetails() string {
 }
 
 type AutoscalingState struct {
-	state                          protoimpl.MessageState    `protogen:"open.v1"`
-	PendingInstanceRequests        []*PendingInstanceRequest `protobuf:"bytes,3,rep,name=pending_instance_requests,json=pendingInstanceRequests,proto3" json:"pending_instance_requests,omitempty"`
-	InfeasibleResourceRequests     []*ResourceRequest        `protobuf:"bytes,4,rep,name=infeasible_resource_requests,json=infeasibleResourceRequests,proto3" json:"infeasible_resource_requests,omitempty"`
-	InfeasibleGangResourceRequests []*GangResourceRequest    `protobuf:"bytes,5,rep,name=infeasible_gang_resource_requests,json=infeasibleGangResourceRequests,proto3" json:"infeasible_gang_resource_requests,omitempty"`
-	PendingInstances               []*PendingInstance        `protobuf:"bytes,7,rep,name=pending_instances,json=pendingInstances,proto3" json:"pending_instances,omitempty"`
-	FailedInstanceRequests         []*FailedInstanceRequest  `protobuf:"bytes,8,rep,name=failed_instance_requests,json=failedInstanceRequests,proto3" json:"failed_instance_requests,omitempty"`
-	unknownFields                  protoimpl.UnknownFields
-	sizeCache                      protoimpl.SizeCache
+	state                                protoimpl.MessageState       `protogen:"open.v1"`
+	PendingInstanceRequests              []*PendingInstanceRequest    `protobuf:"bytes,3,rep,name=pending_instance_requests,json=pendingInstanceRequests,proto3" json:"pending_instance_requests,omitempty"`
+	InfeasibleResourceRequests           []*ResourceRequest           `protobuf:"bytes,4,rep,name=infeasible_resource_requests,json=infeasibleResourceRequests,proto3" json:"infeasible_resource_requests,omitempty"`
+	InfeasibleGangResourceRequests       []*GangResourceRequest       `protobuf:"bytes,5,rep,name=infeasible_gang_resource_requests,json=infeasibleGangResourceRequests,proto3" json:"infeasible_gang_resource_requests,omitempty"`
+	InfeasibleClusterResourceConstraints []*ClusterResourceConstraint `protobuf:"bytes,6,rep,name=infeasible_cluster_resource_constraints,json=infeasibleClusterResourceConstraints,proto3" json:"infeasible_cluster_resource_constraints,omitempty"`
+	PendingInstances                     []*PendingInstance           `protobuf:"bytes,7,rep,name=pending_instances,json=pendingInstances,proto3" json:"pending_instances,omitempty"`
+	FailedInstanceRequests               []*FailedInstanceRequest     `protobuf:"bytes,8,rep,name=failed_instance_requests,json=failedInstanceRequests,proto3" json:"failed_instance_requests,omitempty"`
+	unknownFields                        protoimpl.UnknownFields
+	sizeCache                            protoimpl.SizeCache
 }
 
 func (x *AutoscalingState) Reset() {
 	*x = AutoscalingState{}
-	mi := &file_autoscaler_proto_msgTypes[7]
+	mi := &file_autoscaler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +703,7 @@ func (x *AutoscalingState) String() string {
 func (*AutoscalingState) ProtoMessage() {}
 
 func (x *AutoscalingState) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[7]
+	mi := &file_autoscaler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +716,7 @@ func (x *AutoscalingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AutoscalingState.ProtoReflect.Descriptor instead.
 func (*AutoscalingState) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{7}
+	return file_autoscaler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AutoscalingState) GetPendingInstanceRequests() []*PendingInstanceRequest {
@@ -604,6 +736,13 @@ func (x *AutoscalingState) GetInfeasibleResourceRequests() []*ResourceRequest {
 func (x *AutoscalingState) GetInfeasibleGangResourceRequests() []*GangResourceRequest {
 	if x != nil {
 		return x.InfeasibleGangResourceRequests
+	}
+	return nil
+}
+
+func (x *AutoscalingState) GetInfeasibleClusterResourceConstraints() []*ClusterResourceConstraint {
+	if x != nil {
+		return x.InfeasibleClusterResourceConstraints
 	}
 	return nil
 }
@@ -630,7 +769,7 @@ type GetClusterStatusRequest struct {
 
 func (x *GetClusterStatusRequest) Reset() {
 	*x = GetClusterStatusRequest{}
-	mi := &file_autoscaler_proto_msgTypes[8]
+	mi := &file_autoscaler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +781,7 @@ func (x *GetClusterStatusRequest) String() string {
 func (*GetClusterStatusRequest) ProtoMessage() {}
 
 func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[8]
+	mi := &file_autoscaler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +794,7 @@ func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{8}
+	return file_autoscaler_proto_rawDescGZIP(), []int{10}
 }
 
 type GetClusterStatusReply struct {
@@ -669,7 +808,7 @@ type GetClusterStatusReply struct {
 
 func (x *GetClusterStatusReply) Reset() {
 	*x = GetClusterStatusReply{}
-	mi := &file_autoscaler_proto_msgTypes[9]
+	mi := &file_autoscaler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +820,7 @@ func (x *GetClusterStatusReply) String() string {
 func (*GetClusterStatusReply) ProtoMessage() {}
 
 func (x *GetClusterStatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[9]
+	mi := &file_autoscaler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +833,7 @@ func (x *GetClusterStatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterStatusReply.ProtoReflect.Descriptor instead.
 func (*GetClusterStatusReply) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{9}
+	return file_autoscaler_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetClusterStatusReply) GetAutoscalingState() *AutoscalingState {
@@ -711,16 +850,102 @@ func (x *GetClusterStatusReply) GetClusterResourceState() *ClusterResourceState 
 	return nil
 }
 
+type RequestClusterResourceConstraintRequest struct {
+	state                     protoimpl.MessageState     `protogen:"open.v1"`
+	ClusterResourceConstraint *ClusterResourceConstraint `protobuf:"bytes,1,opt,name=cluster_resource_constraint,json=clusterResourceConstraint,proto3" json:"cluster_resource_constraint,omitempty"`
+	unknownFields             protoimpl.UnknownFields
+	sizeCache                 protoimpl.SizeCache
+}
+
+func (x *RequestClusterResourceConstraintRequest) Reset() {
+	*x = RequestClusterResourceConstraintRequest{}
+	mi := &file_autoscaler_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestClusterResourceConstraintRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestClusterResourceConstraintRequest) ProtoMessage() {}
+
+func (x *RequestClusterResourceConstraintRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_autoscaler_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestClusterResourceConstraintRequest.ProtoReflect.Descriptor instead.
+func (*RequestClusterResourceConstraintRequest) Descriptor() ([]byte, []int) {
+	return file_autoscaler_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RequestClusterResourceConstraintRequest) GetClusterResourceConstraint() *ClusterResourceConstraint {
+	if x != nil {
+		return x.ClusterResourceConstraint
+	}
+	return nil
+}
+
+type RequestClusterResourceConstraintReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestClusterResourceConstraintReply) Reset() {
+	*x = RequestClusterResourceConstraintReply{}
+	mi := &file_autoscaler_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestClusterResourceConstraintReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestClusterResourceConstraintReply) ProtoMessage() {}
+
+func (x *RequestClusterResourceConstraintReply) ProtoReflect() protoreflect.Message {
+	mi := &file_autoscaler_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestClusterResourceConstraintReply.ProtoReflect.Descriptor instead.
+func (*RequestClusterResourceConstraintReply) Descriptor() ([]byte, []int) {
+	return file_autoscaler_proto_rawDescGZIP(), []int{13}
+}
+
 var File_autoscaler_proto protoreflect.FileDescriptor
 
 const file_autoscaler_proto_rawDesc = "" +
 	"\n" +
-	"\x10autoscaler.proto\x12\x12ray.rpc.autoscaler\"\xba\x01\n" +
+	"\x10autoscaler.proto\x12\x12ray.rpc.autoscaler\x1a\fcommon.proto\"\xfb\x01\n" +
 	"\x0fResourceRequest\x12c\n" +
-	"\x10resources_bundle\x18\x01 \x03(\v28.ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntryR\x0fresourcesBundle\x1aB\n" +
+	"\x10resources_bundle\x18\x01 \x03(\v28.ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntryR\x0fresourcesBundle\x12?\n" +
+	"\x0flabel_selectors\x18\x03 \x03(\v2\x16.ray.rpc.LabelSelectorR\x0elabelSelectors\x1aB\n" +
 	"\x14ResourcesBundleEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"p\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"m\n" +
+	"\x16ResourceRequestByCount\x12=\n" +
+	"\arequest\x18\x01 \x01(\v2#.ray.rpc.autoscaler.ResourceRequestR\arequest\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"t\n" +
+	"\x19ClusterResourceConstraint\x12W\n" +
+	"\x11resource_requests\x18\x01 \x03(\v2*.ray.rpc.autoscaler.ResourceRequestByCountR\x10resourceRequests\"p\n" +
 	"\x13GangResourceRequest\x12?\n" +
 	"\brequests\x18\x01 \x03(\v2#.ray.rpc.autoscaler.ResourceRequestR\brequests\x12\x18\n" +
 	"\adetails\x18\x02 \x01(\tR\adetails\"\x83\x03\n" +
@@ -734,10 +959,13 @@ const file_autoscaler_proto_rawDesc = "" +
 	"\x10idle_duration_ms\x18\t \x01(\x03R\x0eidleDurationMs\x1aE\n" +
 	"\x17AvailableResourcesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\x88\x01\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xcf\x03\n" +
 	"\x14ClusterResourceState\x12>\n" +
 	"\vnode_states\x18\x03 \x03(\v2\x1d.ray.rpc.autoscaler.NodeStateR\n" +
-	"nodeStates\x120\n" +
+	"nodeStates\x12f\n" +
+	"\x19pending_resource_requests\x18\x04 \x03(\v2*.ray.rpc.autoscaler.ResourceRequestByCountR\x17pendingResourceRequests\x12l\n" +
+	"\x1epending_gang_resource_requests\x18\x05 \x03(\v2'.ray.rpc.autoscaler.GangResourceRequestR\x1bpendingGangResourceRequests\x12o\n" +
+	"\x1ccluster_resource_constraints\x18\x06 \x03(\v2-.ray.rpc.autoscaler.ClusterResourceConstraintR\x1aclusterResourceConstraints\x120\n" +
 	"\x14cluster_session_name\x18\a \x01(\tR\x12clusterSessionName\"\xa8\x01\n" +
 	"\x16PendingInstanceRequest\x12,\n" +
 	"\x12instance_type_name\x18\x01 \x01(\tR\x10instanceTypeName\x12+\n" +
@@ -759,26 +987,31 @@ const file_autoscaler_proto_rawDesc = "" +
 	"instanceId\x12\x1d\n" +
 	"\n" +
 	"ip_address\x18\x04 \x01(\tR\tipAddress\x12\x18\n" +
-	"\adetails\x18\x05 \x01(\tR\adetails\"\x8c\x04\n" +
+	"\adetails\x18\x05 \x01(\tR\adetails\"\x93\x05\n" +
 	"\x10AutoscalingState\x12f\n" +
 	"\x19pending_instance_requests\x18\x03 \x03(\v2*.ray.rpc.autoscaler.PendingInstanceRequestR\x17pendingInstanceRequests\x12e\n" +
 	"\x1cinfeasible_resource_requests\x18\x04 \x03(\v2#.ray.rpc.autoscaler.ResourceRequestR\x1ainfeasibleResourceRequests\x12r\n" +
-	"!infeasible_gang_resource_requests\x18\x05 \x03(\v2'.ray.rpc.autoscaler.GangResourceRequestR\x1einfeasibleGangResourceRequests\x12P\n" +
+	"!infeasible_gang_resource_requests\x18\x05 \x03(\v2'.ray.rpc.autoscaler.GangResourceRequestR\x1einfeasibleGangResourceRequests\x12\x84\x01\n" +
+	"'infeasible_cluster_resource_constraints\x18\x06 \x03(\v2-.ray.rpc.autoscaler.ClusterResourceConstraintR$infeasibleClusterResourceConstraints\x12P\n" +
 	"\x11pending_instances\x18\a \x03(\v2#.ray.rpc.autoscaler.PendingInstanceR\x10pendingInstances\x12c\n" +
 	"\x18failed_instance_requests\x18\b \x03(\v2).ray.rpc.autoscaler.FailedInstanceRequestR\x16failedInstanceRequests\"\x19\n" +
 	"\x17GetClusterStatusRequest\"\xca\x01\n" +
 	"\x15GetClusterStatusReply\x12Q\n" +
 	"\x11autoscaling_state\x18\x01 \x01(\v2$.ray.rpc.autoscaler.AutoscalingStateR\x10autoscalingState\x12^\n" +
-	"\x16cluster_resource_state\x18\x02 \x01(\v2(.ray.rpc.autoscaler.ClusterResourceStateR\x14clusterResourceState*L\n" +
+	"\x16cluster_resource_state\x18\x02 \x01(\v2(.ray.rpc.autoscaler.ClusterResourceStateR\x14clusterResourceState\"\x98\x01\n" +
+	"'RequestClusterResourceConstraintRequest\x12m\n" +
+	"\x1bcluster_resource_constraint\x18\x01 \x01(\v2-.ray.rpc.autoscaler.ClusterResourceConstraintR\x19clusterResourceConstraint\"'\n" +
+	"%RequestClusterResourceConstraintReply*L\n" +
 	"\n" +
 	"NodeStatus\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\v\n" +
 	"\aRUNNING\x10\x01\x12\b\n" +
 	"\x04DEAD\x10\x02\x12\b\n" +
 	"\x04IDLE\x10\x03\x12\f\n" +
-	"\bDRAINING\x10\x042\x84\x01\n" +
+	"\bDRAINING\x10\x042\xa1\x02\n" +
 	"\x16AutoscalerStateService\x12j\n" +
-	"\x10GetClusterStatus\x12+.ray.rpc.autoscaler.GetClusterStatusRequest\x1a).ray.rpc.autoscaler.GetClusterStatusReplyB>Z<github.com/ray-iac/terraform-provider-ray/internal/ray/raypbb\x06proto3"
+	"\x10GetClusterStatus\x12+.ray.rpc.autoscaler.GetClusterStatusRequest\x1a).ray.rpc.autoscaler.GetClusterStatusReply\x12\x9a\x01\n" +
+	" RequestClusterResourceConstraint\x12;.ray.rpc.autoscaler.RequestClusterResourceConstraintRequest\x1a9.ray.rpc.autoscaler.RequestClusterResourceConstraintReplyB>Z<github.com/ray-iac/terraform-provider-ray/internal/ray/raypbb\x06proto3"
 
 var (
 	file_autoscaler_proto_rawDescOnce sync.Once
@@ -793,42 +1026,57 @@ func file_autoscaler_proto_rawDescGZIP() []byte {
 }
 
 var file_autoscaler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_autoscaler_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_autoscaler_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_autoscaler_proto_goTypes = []any{
-	(NodeStatus)(0),                 // 0: ray.rpc.autoscaler.NodeStatus
-	(*ResourceRequest)(nil),         // 1: ray.rpc.autoscaler.ResourceRequest
-	(*GangResourceRequest)(nil),     // 2: ray.rpc.autoscaler.GangResourceRequest
-	(*NodeState)(nil),               // 3: ray.rpc.autoscaler.NodeState
-	(*ClusterResourceState)(nil),    // 4: ray.rpc.autoscaler.ClusterResourceState
-	(*PendingInstanceRequest)(nil),  // 5: ray.rpc.autoscaler.PendingInstanceRequest
-	(*FailedInstanceRequest)(nil),   // 6: ray.rpc.autoscaler.FailedInstanceRequest
-	(*PendingInstance)(nil),         // 7: ray.rpc.autoscaler.PendingInstance
-	(*AutoscalingState)(nil),        // 8: ray.rpc.autoscaler.AutoscalingState
-	(*GetClusterStatusRequest)(nil), // 9: ray.rpc.autoscaler.GetClusterStatusRequest
-	(*GetClusterStatusReply)(nil),   // 10: ray.rpc.autoscaler.GetClusterStatusReply
-	nil,                             // 11: ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
-	nil,                             // 12: ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
+	(NodeStatus)(0),                                 // 0: ray.rpc.autoscaler.NodeStatus
+	(*ResourceRequest)(nil),                         // 1: ray.rpc.autoscaler.ResourceRequest
+	(*ResourceRequestByCount)(nil),                  // 2: ray.rpc.autoscaler.ResourceRequestByCount
+	(*ClusterResourceConstraint)(nil),               // 3: ray.rpc.autoscaler.ClusterResourceConstraint
+	(*GangResourceRequest)(nil),                     // 4: ray.rpc.autoscaler.GangResourceRequest
+	(*NodeState)(nil),                               // 5: ray.rpc.autoscaler.NodeState
+	(*ClusterResourceState)(nil),                    // 6: ray.rpc.autoscaler.ClusterResourceState
+	(*PendingInstanceRequest)(nil),                  // 7: ray.rpc.autoscaler.PendingInstanceRequest
+	(*FailedInstanceRequest)(nil),                   // 8: ray.rpc.autoscaler.FailedInstanceRequest
+	(*PendingInstance)(nil),                         // 9: ray.rpc.autoscaler.PendingInstance
+	(*AutoscalingState)(nil),                        // 10: ray.rpc.autoscaler.AutoscalingState
+	(*GetClusterStatusRequest)(nil),                 // 11: ray.rpc.autoscaler.GetClusterStatusRequest
+	(*GetClusterStatusReply)(nil),                   // 12: ray.rpc.autoscaler.GetClusterStatusReply
+	(*RequestClusterResourceConstraintRequest)(nil), // 13: ray.rpc.autoscaler.RequestClusterResourceConstraintRequest
+	(*RequestClusterResourceConstraintReply)(nil),   // 14: ray.rpc.autoscaler.RequestClusterResourceConstraintReply
+	nil,                   // 15: ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
+	nil,                   // 16: ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
+	(*LabelSelector)(nil), // 17: ray.rpc.LabelSelector
 }
 var file_autoscaler_proto_depIdxs = []int32{
-	11, // 0: ray.rpc.autoscaler.ResourceRequest.resources_bundle:type_name -> ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
-	1,  // 1: ray.rpc.autoscaler.GangResourceRequest.requests:type_name -> ray.rpc.autoscaler.ResourceRequest
-	12, // 2: ray.rpc.autoscaler.NodeState.available_resources:type_name -> ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
-	0,  // 3: ray.rpc.autoscaler.NodeState.status:type_name -> ray.rpc.autoscaler.NodeStatus
-	3,  // 4: ray.rpc.autoscaler.ClusterResourceState.node_states:type_name -> ray.rpc.autoscaler.NodeState
-	5,  // 5: ray.rpc.autoscaler.AutoscalingState.pending_instance_requests:type_name -> ray.rpc.autoscaler.PendingInstanceRequest
-	1,  // 6: ray.rpc.autoscaler.AutoscalingState.infeasible_resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequest
-	2,  // 7: ray.rpc.autoscaler.AutoscalingState.infeasible_gang_resource_requests:type_name -> ray.rpc.autoscaler.GangResourceRequest
-	7,  // 8: ray.rpc.autoscaler.AutoscalingState.pending_instances:type_name -> ray.rpc.autoscaler.PendingInstance
-	6,  // 9: ray.rpc.autoscaler.AutoscalingState.failed_instance_requests:type_name -> ray.rpc.autoscaler.FailedInstanceRequest
-	8,  // 10: ray.rpc.autoscaler.GetClusterStatusReply.autoscaling_state:type_name -> ray.rpc.autoscaler.AutoscalingState
-	4,  // 11: ray.rpc.autoscaler.GetClusterStatusReply.cluster_resource_state:type_name -> ray.rpc.autoscaler.ClusterResourceState
-	9,  // 12: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:input_type -> ray.rpc.autoscaler.GetClusterStatusRequest
-	10, // 13: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:output_type -> ray.rpc.autoscaler.GetClusterStatusReply
-	13, // [13:14] is the sub-list for method output_type
-	12, // [12:13] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	15, // 0: ray.rpc.autoscaler.ResourceRequest.resources_bundle:type_name -> ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
+	17, // 1: ray.rpc.autoscaler.ResourceRequest.label_selectors:type_name -> ray.rpc.LabelSelector
+	1,  // 2: ray.rpc.autoscaler.ResourceRequestByCount.request:type_name -> ray.rpc.autoscaler.ResourceRequest
+	2,  // 3: ray.rpc.autoscaler.ClusterResourceConstraint.resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequestByCount
+	1,  // 4: ray.rpc.autoscaler.GangResourceRequest.requests:type_name -> ray.rpc.autoscaler.ResourceRequest
+	16, // 5: ray.rpc.autoscaler.NodeState.available_resources:type_name -> ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
+	0,  // 6: ray.rpc.autoscaler.NodeState.status:type_name -> ray.rpc.autoscaler.NodeStatus
+	5,  // 7: ray.rpc.autoscaler.ClusterResourceState.node_states:type_name -> ray.rpc.autoscaler.NodeState
+	2,  // 8: ray.rpc.autoscaler.ClusterResourceState.pending_resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequestByCount
+	4,  // 9: ray.rpc.autoscaler.ClusterResourceState.pending_gang_resource_requests:type_name -> ray.rpc.autoscaler.GangResourceRequest
+	3,  // 10: ray.rpc.autoscaler.ClusterResourceState.cluster_resource_constraints:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
+	7,  // 11: ray.rpc.autoscaler.AutoscalingState.pending_instance_requests:type_name -> ray.rpc.autoscaler.PendingInstanceRequest
+	1,  // 12: ray.rpc.autoscaler.AutoscalingState.infeasible_resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequest
+	4,  // 13: ray.rpc.autoscaler.AutoscalingState.infeasible_gang_resource_requests:type_name -> ray.rpc.autoscaler.GangResourceRequest
+	3,  // 14: ray.rpc.autoscaler.AutoscalingState.infeasible_cluster_resource_constraints:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
+	9,  // 15: ray.rpc.autoscaler.AutoscalingState.pending_instances:type_name -> ray.rpc.autoscaler.PendingInstance
+	8,  // 16: ray.rpc.autoscaler.AutoscalingState.failed_instance_requests:type_name -> ray.rpc.autoscaler.FailedInstanceRequest
+	10, // 17: ray.rpc.autoscaler.GetClusterStatusReply.autoscaling_state:type_name -> ray.rpc.autoscaler.AutoscalingState
+	6,  // 18: ray.rpc.autoscaler.GetClusterStatusReply.cluster_resource_state:type_name -> ray.rpc.autoscaler.ClusterResourceState
+	3,  // 19: ray.rpc.autoscaler.RequestClusterResourceConstraintRequest.cluster_resource_constraint:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
+	11, // 20: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:input_type -> ray.rpc.autoscaler.GetClusterStatusRequest
+	13, // 21: ray.rpc.autoscaler.AutoscalerStateService.RequestClusterResourceConstraint:input_type -> ray.rpc.autoscaler.RequestClusterResourceConstraintRequest
+	12, // 22: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:output_type -> ray.rpc.autoscaler.GetClusterStatusReply
+	14, // 23: ray.rpc.autoscaler.AutoscalerStateService.RequestClusterResourceConstraint:output_type -> ray.rpc.autoscaler.RequestClusterResourceConstraintReply
+	22, // [22:24] is the sub-list for method output_type
+	20, // [20:22] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_autoscaler_proto_init() }
@@ -836,13 +1084,14 @@ func file_autoscaler_proto_init() {
 	if File_autoscaler_proto != nil {
 		return
 	}
+	file_common_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_autoscaler_proto_rawDesc), len(file_autoscaler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,5 +1,6 @@
-// The one call of Ray's autoscaler.proto that this module makes. Wire-stable
-// from Ray 2.9.3 to 2.60.
+// The two calls of Ray's autoscaler.proto that this module makes. Wire-stable
+// from Ray 2.9.3, where ClusterResourceConstraint.resource_requests is called
+// min_bundles, to 2.60; label_selectors came after 2.40.
 //
 // GetClusterResourceState is left out on purpose: a
 // last_seen_cluster_resource_state_version above the GCS's own fails a check in
@@ -27,7 +28,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AutoscalerStateService_GetClusterStatus_FullMethodName = "/ray.rpc.autoscaler.AutoscalerStateService/GetClusterStatus"
+	AutoscalerStateService_GetClusterStatus_FullMethodName                 = "/ray.rpc.autoscaler.AutoscalerStateService/GetClusterStatus"
+	AutoscalerStateService_RequestClusterResourceConstraint_FullMethodName = "/ray.rpc.autoscaler.AutoscalerStateService/RequestClusterResourceConstraint"
 )
 
 // AutoscalerStateServiceClient is the client API for AutoscalerStateService service.
@@ -35,6 +37,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type AutoscalerStateServiceClient interface {
 	GetClusterStatus(ctx context.Context, in *GetClusterStatusRequest, opts ...grpc.CallOption) (*GetClusterStatusReply, error)
+	RequestClusterResourceConstraint(ctx context.Context, in *RequestClusterResourceConstraintRequest, opts ...grpc.CallOption) (*RequestClusterResourceConstraintReply, error)
 }
 
 type autoscalerStateServiceClient struct {
@@ -55,11 +58,22 @@ func (c *autoscalerStateServiceClient) GetClusterStatus(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *autoscalerStateServiceClient) RequestClusterResourceConstraint(ctx context.Context, in *RequestClusterResourceConstraintRequest, opts ...grpc.CallOption) (*RequestClusterResourceConstraintReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequestClusterResourceConstraintReply)
+	err := c.cc.Invoke(ctx, AutoscalerStateService_RequestClusterResourceConstraint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AutoscalerStateServiceServer is the server API for AutoscalerStateService service.
 // All implementations must embed UnimplementedAutoscalerStateServiceServer
 // for forward compatibility.
 type AutoscalerStateServiceServer interface {
 	GetClusterStatus(context.Context, *GetClusterStatusRequest) (*GetClusterStatusReply, error)
+	RequestClusterResourceConstraint(context.Context, *RequestClusterResourceConstraintRequest) (*RequestClusterResourceConstraintReply, error)
 	mustEmbedUnimplementedAutoscalerStateServiceServer()
 }
 
@@ -72,6 +86,9 @@ type UnimplementedAutoscalerStateServiceServer struct{}
 
 func (UnimplementedAutoscalerStateServiceServer) GetClusterStatus(context.Context, *GetClusterStatusRequest) (*GetClusterStatusReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetClusterStatus not implemented")
+}
+func (UnimplementedAutoscalerStateServiceServer) RequestClusterResourceConstraint(context.Context, *RequestClusterResourceConstraintRequest) (*RequestClusterResourceConstraintReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RequestClusterResourceConstraint not implemented")
 }
 func (UnimplementedAutoscalerStateServiceServer) mustEmbedUnimplementedAutoscalerStateServiceServer() {
 }
@@ -113,6 +130,24 @@ func _AutoscalerStateService_GetClusterStatus_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AutoscalerStateService_RequestClusterResourceConstraint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RequestClusterResourceConstraintRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AutoscalerStateServiceServer).RequestClusterResourceConstraint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AutoscalerStateService_RequestClusterResourceConstraint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AutoscalerStateServiceServer).RequestClusterResourceConstraint(ctx, req.(*RequestClusterResourceConstraintRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AutoscalerStateService_ServiceDesc is the grpc.ServiceDesc for AutoscalerStateService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -123,6 +158,10 @@ var AutoscalerStateService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetClusterStatus",
 			Handler:    _AutoscalerStateService_GetClusterStatus_Handler,
+		},
+		{
+			MethodName: "RequestClusterResourceConstraint",
+			Handler:    _AutoscalerStateService_RequestClusterResourceConstraint_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,4 +1,4 @@
-// What Ray's common.proto and gcs.proto say of nodes and statuses, reduced to
+// What Ray's common.proto and gcs.proto say of nodes, statuses and labels, reduced to
 // the fields that this module reads. Names and numbers are Ray 2.60's, and those
 // of Ray 2.9.3, which has no NodeDeathInfo.reason_message yet.
 
@@ -24,6 +24,55 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+type LabelSelectorOperator int32
+
+const (
+	LabelSelectorOperator_LABEL_OPERATOR_UNSPECIFIED LabelSelectorOperator = 0
+	LabelSelectorOperator_LABEL_OPERATOR_IN          LabelSelectorOperator = 1
+	LabelSelectorOperator_LABEL_OPERATOR_NOT_IN      LabelSelectorOperator = 2
+)
+
+// Enum value maps for LabelSelectorOperator.
+var (
+	LabelSelectorOperator_name = map[int32]string{
+		0: "LABEL_OPERATOR_UNSPECIFIED",
+		1: "LABEL_OPERATOR_IN",
+		2: "LABEL_OPERATOR_NOT_IN",
+	}
+	LabelSelectorOperator_value = map[string]int32{
+		"LABEL_OPERATOR_UNSPECIFIED": 0,
+		"LABEL_OPERATOR_IN":          1,
+		"LABEL_OPERATOR_NOT_IN":      2,
+	}
+)
+
+func (x LabelSelectorOperator) Enum() *LabelSelectorOperator {
+	p := new(LabelSelectorOperator)
+	*p = x
+	return p
+}
+
+func (x LabelSelectorOperator) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LabelSelectorOperator) Descriptor() protoreflect.EnumDescriptor {
+	return file_common_proto_enumTypes[0].Descriptor()
+}
+
+func (LabelSelectorOperator) Type() protoreflect.EnumType {
+	return &file_common_proto_enumTypes[0]
+}
+
+func (x LabelSelectorOperator) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LabelSelectorOperator.Descriptor instead.
+func (LabelSelectorOperator) EnumDescriptor() ([]byte, []int) {
+	return file_common_proto_rawDescGZIP(), []int{0}
+}
 
 type NodeDeathInfo_Reason int32
 
@@ -64,11 +113,11 @@ func (x NodeDeathInfo_Reason) String() string {
 }
 
 func (NodeDeathInfo_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_common_proto_enumTypes[0].Descriptor()
+	return file_common_proto_enumTypes[1].Descriptor()
 }
 
 func (NodeDeathInfo_Reason) Type() protoreflect.EnumType {
-	return &file_common_proto_enumTypes[0]
+	return &file_common_proto_enumTypes[1]
 }
 
 func (x NodeDeathInfo_Reason) Number() protoreflect.EnumNumber {
@@ -116,11 +165,11 @@ func (x NodeSnapshot_State) String() string {
 }
 
 func (NodeSnapshot_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_common_proto_enumTypes[1].Descriptor()
+	return file_common_proto_enumTypes[2].Descriptor()
 }
 
 func (NodeSnapshot_State) Type() protoreflect.EnumType {
-	return &file_common_proto_enumTypes[1]
+	return &file_common_proto_enumTypes[2]
 }
 
 func (x NodeSnapshot_State) Number() protoreflect.EnumNumber {
@@ -162,11 +211,11 @@ func (x GcsNodeInfo_GcsNodeState) String() string {
 }
 
 func (GcsNodeInfo_GcsNodeState) Descriptor() protoreflect.EnumDescriptor {
-	return file_common_proto_enumTypes[2].Descriptor()
+	return file_common_proto_enumTypes[3].Descriptor()
 }
 
 func (GcsNodeInfo_GcsNodeState) Type() protoreflect.EnumType {
-	return &file_common_proto_enumTypes[2]
+	return &file_common_proto_enumTypes[3]
 }
 
 func (x GcsNodeInfo_GcsNodeState) Number() protoreflect.EnumNumber {
@@ -477,6 +526,110 @@ func (x *GcsNodeInfo) GetDeathInfo() *NodeDeathInfo {
 	return nil
 }
 
+type LabelSelectorConstraint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LabelKey      string                 `protobuf:"bytes,1,opt,name=label_key,json=labelKey,proto3" json:"label_key,omitempty"`
+	Operator      LabelSelectorOperator  `protobuf:"varint,2,opt,name=operator,proto3,enum=ray.rpc.LabelSelectorOperator" json:"operator,omitempty"`
+	LabelValues   []string               `protobuf:"bytes,3,rep,name=label_values,json=labelValues,proto3" json:"label_values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelSelectorConstraint) Reset() {
+	*x = LabelSelectorConstraint{}
+	mi := &file_common_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelSelectorConstraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelSelectorConstraint) ProtoMessage() {}
+
+func (x *LabelSelectorConstraint) ProtoReflect() protoreflect.Message {
+	mi := &file_common_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelSelectorConstraint.ProtoReflect.Descriptor instead.
+func (*LabelSelectorConstraint) Descriptor() ([]byte, []int) {
+	return file_common_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LabelSelectorConstraint) GetLabelKey() string {
+	if x != nil {
+		return x.LabelKey
+	}
+	return ""
+}
+
+func (x *LabelSelectorConstraint) GetOperator() LabelSelectorOperator {
+	if x != nil {
+		return x.Operator
+	}
+	return LabelSelectorOperator_LABEL_OPERATOR_UNSPECIFIED
+}
+
+func (x *LabelSelectorConstraint) GetLabelValues() []string {
+	if x != nil {
+		return x.LabelValues
+	}
+	return nil
+}
+
+type LabelSelector struct {
+	state            protoimpl.MessageState     `protogen:"open.v1"`
+	LabelConstraints []*LabelSelectorConstraint `protobuf:"bytes,1,rep,name=label_constraints,json=labelConstraints,proto3" json:"label_constraints,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *LabelSelector) Reset() {
+	*x = LabelSelector{}
+	mi := &file_common_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelSelector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelSelector) ProtoMessage() {}
+
+func (x *LabelSelector) ProtoReflect() protoreflect.Message {
+	mi := &file_common_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelSelector.ProtoReflect.Descriptor instead.
+func (*LabelSelector) Descriptor() ([]byte, []int) {
+	return file_common_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LabelSelector) GetLabelConstraints() []*LabelSelectorConstraint {
+	if x != nil {
+		return x.LabelConstraints
+	}
+	return nil
+}
+
 var File_common_proto protoreflect.FileDescriptor
 
 const file_common_proto_rawDesc = "" +
@@ -528,7 +681,17 @@ const file_common_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"#\n" +
 	"\fGcsNodeState\x12\t\n" +
 	"\x05ALIVE\x10\x00\x12\b\n" +
-	"\x04DEAD\x10\x01B>Z<github.com/ray-iac/terraform-provider-ray/internal/ray/raypbb\x06proto3"
+	"\x04DEAD\x10\x01\"\x95\x01\n" +
+	"\x17LabelSelectorConstraint\x12\x1b\n" +
+	"\tlabel_key\x18\x01 \x01(\tR\blabelKey\x12:\n" +
+	"\boperator\x18\x02 \x01(\x0e2\x1e.ray.rpc.LabelSelectorOperatorR\boperator\x12!\n" +
+	"\flabel_values\x18\x03 \x03(\tR\vlabelValues\"^\n" +
+	"\rLabelSelector\x12M\n" +
+	"\x11label_constraints\x18\x01 \x03(\v2 .ray.rpc.LabelSelectorConstraintR\x10labelConstraints*i\n" +
+	"\x15LabelSelectorOperator\x12\x1e\n" +
+	"\x1aLABEL_OPERATOR_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11LABEL_OPERATOR_IN\x10\x01\x12\x19\n" +
+	"\x15LABEL_OPERATOR_NOT_IN\x10\x02B>Z<github.com/ray-iac/terraform-provider-ray/internal/ray/raypbb\x06proto3"
 
 var (
 	file_common_proto_rawDescOnce sync.Once
@@ -542,32 +705,37 @@ func file_common_proto_rawDescGZIP() []byte {
 	return file_common_proto_rawDescData
 }
 
-var file_common_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_common_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_common_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_common_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_common_proto_goTypes = []any{
-	(NodeDeathInfo_Reason)(0),     // 0: ray.rpc.NodeDeathInfo.Reason
-	(NodeSnapshot_State)(0),       // 1: ray.rpc.NodeSnapshot.State
-	(GcsNodeInfo_GcsNodeState)(0), // 2: ray.rpc.GcsNodeInfo.GcsNodeState
-	(*GcsStatus)(nil),             // 3: ray.rpc.GcsStatus
-	(*NodeDeathInfo)(nil),         // 4: ray.rpc.NodeDeathInfo
-	(*NodeSnapshot)(nil),          // 5: ray.rpc.NodeSnapshot
-	(*GcsNodeInfo)(nil),           // 6: ray.rpc.GcsNodeInfo
-	nil,                           // 7: ray.rpc.GcsNodeInfo.ResourcesTotalEntry
-	nil,                           // 8: ray.rpc.GcsNodeInfo.LabelsEntry
+	(LabelSelectorOperator)(0),      // 0: ray.rpc.LabelSelectorOperator
+	(NodeDeathInfo_Reason)(0),       // 1: ray.rpc.NodeDeathInfo.Reason
+	(NodeSnapshot_State)(0),         // 2: ray.rpc.NodeSnapshot.State
+	(GcsNodeInfo_GcsNodeState)(0),   // 3: ray.rpc.GcsNodeInfo.GcsNodeState
+	(*GcsStatus)(nil),               // 4: ray.rpc.GcsStatus
+	(*NodeDeathInfo)(nil),           // 5: ray.rpc.NodeDeathInfo
+	(*NodeSnapshot)(nil),            // 6: ray.rpc.NodeSnapshot
+	(*GcsNodeInfo)(nil),             // 7: ray.rpc.GcsNodeInfo
+	(*LabelSelectorConstraint)(nil), // 8: ray.rpc.LabelSelectorConstraint
+	(*LabelSelector)(nil),           // 9: ray.rpc.LabelSelector
+	nil,                             // 10: ray.rpc.GcsNodeInfo.ResourcesTotalEntry
+	nil,                             // 11: ray.rpc.GcsNodeInfo.LabelsEntry
 }
 var file_common_proto_depIdxs = []int32{
-	0, // 0: ray.rpc.NodeDeathInfo.reason:type_name -> ray.rpc.NodeDeathInfo.Reason
-	1, // 1: ray.rpc.NodeSnapshot.state:type_name -> ray.rpc.NodeSnapshot.State
-	2, // 2: ray.rpc.GcsNodeInfo.state:type_name -> ray.rpc.GcsNodeInfo.GcsNodeState
-	7, // 3: ray.rpc.GcsNodeInfo.resources_total:type_name -> ray.rpc.GcsNodeInfo.ResourcesTotalEntry
-	8, // 4: ray.rpc.GcsNodeInfo.labels:type_name -> ray.rpc.GcsNodeInfo.LabelsEntry
-	5, // 5: ray.rpc.GcsNodeInfo.state_snapshot:type_name -> ray.rpc.NodeSnapshot
-	4, // 6: ray.rpc.GcsNodeInfo.death_info:type_name -> ray.rpc.NodeDeathInfo
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	1,  // 0: ray.rpc.NodeDeathInfo.reason:type_name -> ray.rpc.NodeDeathInfo.Reason
+	2,  // 1: ray.rpc.NodeSnapshot.state:type_name -> ray.rpc.NodeSnapshot.State
+	3,  // 2: ray.rpc.GcsNodeInfo.state:type_name -> ray.rpc.GcsNodeInfo.GcsNodeState
+	10, // 3: ray.rpc.GcsNodeInfo.resources_total:type_name -> ray.rpc.GcsNodeInfo.ResourcesTotalEntry
+	11, // 4: ray.rpc.GcsNodeInfo.labels:type_name -> ray.rpc.GcsNodeInfo.LabelsEntry
+	6,  // 5: ray.rpc.GcsNodeInfo.state_snapshot:type_name -> ray.rpc.NodeSnapshot
+	5,  // 6: ray.rpc.GcsNodeInfo.death_info:type_name -> ray.rpc.NodeDeathInfo
+	0,  // 7: ray.rpc.LabelSelectorConstraint.operator:type_name -> ray.rpc.LabelSelectorOperator
+	8,  // 8: ray.rpc.LabelSelector.label_constraints:type_name -> ray.rpc.LabelSelectorConstraint
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_common_proto_init() }
@@ -580,8 +748,8 @@ func file_common_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_common_proto_rawDesc), len(file_common_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   6,
+			NumEnums:      4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -80,7 +80,7 @@ func (x ActorTableData_ActorState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ActorTableData_ActorState.Descriptor instead.
 func (ActorTableData_ActorState) EnumDescriptor() ([]byte, []int) {
-	return file_gcs_service_proto_rawDescGZIP(), []int{13, 0}
+	return file_gcs_service_proto_rawDescGZIP(), []int{15, 0}
 }
 
 type GetClusterIdRequest struct {
@@ -711,6 +711,118 @@ func (x *InternalKVKeysReply) GetResults() [][]byte {
 	return nil
 }
 
+type InternalKVPutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Overwrite     bool                   `protobuf:"varint,3,opt,name=overwrite,proto3" json:"overwrite,omitempty"`
+	Namespace     []byte                 `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InternalKVPutRequest) Reset() {
+	*x = InternalKVPutRequest{}
+	mi := &file_gcs_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InternalKVPutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InternalKVPutRequest) ProtoMessage() {}
+
+func (x *InternalKVPutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gcs_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InternalKVPutRequest.ProtoReflect.Descriptor instead.
+func (*InternalKVPutRequest) Descriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *InternalKVPutRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *InternalKVPutRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *InternalKVPutRequest) GetOverwrite() bool {
+	if x != nil {
+		return x.Overwrite
+	}
+	return false
+}
+
+func (x *InternalKVPutRequest) GetNamespace() []byte {
+	if x != nil {
+		return x.Namespace
+	}
+	return nil
+}
+
+type InternalKVPutReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        *GcsStatus             `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InternalKVPutReply) Reset() {
+	*x = InternalKVPutReply{}
+	mi := &file_gcs_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InternalKVPutReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InternalKVPutReply) ProtoMessage() {}
+
+func (x *InternalKVPutReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gcs_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InternalKVPutReply.ProtoReflect.Descriptor instead.
+func (*InternalKVPutReply) Descriptor() ([]byte, []int) {
+	return file_gcs_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *InternalKVPutReply) GetStatus() *GcsStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 type ActorTableData struct {
 	state         protoimpl.MessageState    `protogen:"open.v1"`
 	ActorId       []byte                    `protobuf:"bytes,1,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
@@ -721,7 +833,7 @@ type ActorTableData struct {
 
 func (x *ActorTableData) Reset() {
 	*x = ActorTableData{}
-	mi := &file_gcs_service_proto_msgTypes[13]
+	mi := &file_gcs_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +845,7 @@ func (x *ActorTableData) String() string {
 func (*ActorTableData) ProtoMessage() {}
 
 func (x *ActorTableData) ProtoReflect() protoreflect.Message {
-	mi := &file_gcs_service_proto_msgTypes[13]
+	mi := &file_gcs_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +858,7 @@ func (x *ActorTableData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActorTableData.ProtoReflect.Descriptor instead.
 func (*ActorTableData) Descriptor() ([]byte, []int) {
-	return file_gcs_service_proto_rawDescGZIP(), []int{13}
+	return file_gcs_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ActorTableData) GetActorId() []byte {
@@ -773,7 +885,7 @@ type GetNamedActorInfoRequest struct {
 
 func (x *GetNamedActorInfoRequest) Reset() {
 	*x = GetNamedActorInfoRequest{}
-	mi := &file_gcs_service_proto_msgTypes[14]
+	mi := &file_gcs_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +897,7 @@ func (x *GetNamedActorInfoRequest) String() string {
 func (*GetNamedActorInfoRequest) ProtoMessage() {}
 
 func (x *GetNamedActorInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gcs_service_proto_msgTypes[14]
+	mi := &file_gcs_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +910,7 @@ func (x *GetNamedActorInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNamedActorInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetNamedActorInfoRequest) Descriptor() ([]byte, []int) {
-	return file_gcs_service_proto_rawDescGZIP(), []int{14}
+	return file_gcs_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetNamedActorInfoRequest) GetName() string {
@@ -825,7 +937,7 @@ type GetNamedActorInfoReply struct {
 
 func (x *GetNamedActorInfoReply) Reset() {
 	*x = GetNamedActorInfoReply{}
-	mi := &file_gcs_service_proto_msgTypes[15]
+	mi := &file_gcs_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +949,7 @@ func (x *GetNamedActorInfoReply) String() string {
 func (*GetNamedActorInfoReply) ProtoMessage() {}
 
 func (x *GetNamedActorInfoReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gcs_service_proto_msgTypes[15]
+	mi := &file_gcs_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +962,7 @@ func (x *GetNamedActorInfoReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNamedActorInfoReply.ProtoReflect.Descriptor instead.
 func (*GetNamedActorInfoReply) Descriptor() ([]byte, []int) {
-	return file_gcs_service_proto_rawDescGZIP(), []int{15}
+	return file_gcs_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetNamedActorInfoReply) GetStatus() *GcsStatus {
@@ -878,7 +990,7 @@ type KillActorViaGcsRequest struct {
 
 func (x *KillActorViaGcsRequest) Reset() {
 	*x = KillActorViaGcsRequest{}
-	mi := &file_gcs_service_proto_msgTypes[16]
+	mi := &file_gcs_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1002,7 @@ func (x *KillActorViaGcsRequest) String() string {
 func (*KillActorViaGcsRequest) ProtoMessage() {}
 
 func (x *KillActorViaGcsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gcs_service_proto_msgTypes[16]
+	mi := &file_gcs_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1015,7 @@ func (x *KillActorViaGcsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillActorViaGcsRequest.ProtoReflect.Descriptor instead.
 func (*KillActorViaGcsRequest) Descriptor() ([]byte, []int) {
-	return file_gcs_service_proto_rawDescGZIP(), []int{16}
+	return file_gcs_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *KillActorViaGcsRequest) GetActorId() []byte {
@@ -936,7 +1048,7 @@ type KillActorViaGcsReply struct {
 
 func (x *KillActorViaGcsReply) Reset() {
 	*x = KillActorViaGcsReply{}
-	mi := &file_gcs_service_proto_msgTypes[17]
+	mi := &file_gcs_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1060,7 @@ func (x *KillActorViaGcsReply) String() string {
 func (*KillActorViaGcsReply) ProtoMessage() {}
 
 func (x *KillActorViaGcsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gcs_service_proto_msgTypes[17]
+	mi := &file_gcs_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1073,7 @@ func (x *KillActorViaGcsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillActorViaGcsReply.ProtoReflect.Descriptor instead.
 func (*KillActorViaGcsReply) Descriptor() ([]byte, []int) {
-	return file_gcs_service_proto_rawDescGZIP(), []int{17}
+	return file_gcs_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *KillActorViaGcsReply) GetStatus() *GcsStatus {
@@ -1010,7 +1122,14 @@ const file_gcs_service_proto_rawDesc = "" +
 	"\tnamespace\x18\x02 \x01(\fR\tnamespace\"[\n" +
 	"\x13InternalKVKeysReply\x12*\n" +
 	"\x06status\x18\x01 \x01(\v2\x12.ray.rpc.GcsStatusR\x06status\x12\x18\n" +
-	"\aresults\x18\x02 \x03(\fR\aresults\"\xc8\x01\n" +
+	"\aresults\x18\x02 \x03(\fR\aresults\"z\n" +
+	"\x14InternalKVPutRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1c\n" +
+	"\toverwrite\x18\x03 \x01(\bR\toverwrite\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\fR\tnamespace\"@\n" +
+	"\x12InternalKVPutReply\x12*\n" +
+	"\x06status\x18\x01 \x01(\v2\x12.ray.rpc.GcsStatusR\x06status\"\xc8\x01\n" +
 	"\x0eActorTableData\x12\x19\n" +
 	"\bactor_id\x18\x01 \x01(\fR\aactorId\x128\n" +
 	"\x05state\x18\x06 \x01(\x0e2\".ray.rpc.ActorTableData.ActorStateR\x05state\"a\n" +
@@ -1043,10 +1162,11 @@ const file_gcs_service_proto_rawDesc = "" +
 	"CheckAlive\x12\x1a.ray.rpc.CheckAliveRequest\x1a\x18.ray.rpc.CheckAliveReply2\xc1\x01\n" +
 	"\x13ActorInfoGcsService\x12W\n" +
 	"\x11GetNamedActorInfo\x12!.ray.rpc.GetNamedActorInfoRequest\x1a\x1f.ray.rpc.GetNamedActorInfoReply\x12Q\n" +
-	"\x0fKillActorViaGcs\x12\x1f.ray.rpc.KillActorViaGcsRequest\x1a\x1d.ray.rpc.KillActorViaGcsReply2\x8f\x02\n" +
+	"\x0fKillActorViaGcs\x12\x1f.ray.rpc.KillActorViaGcsRequest\x1a\x1d.ray.rpc.KillActorViaGcsReply2\xdc\x02\n" +
 	"\x14InternalKVGcsService\x12K\n" +
 	"\rInternalKVGet\x12\x1d.ray.rpc.InternalKVGetRequest\x1a\x1b.ray.rpc.InternalKVGetReply\x12Z\n" +
-	"\x12InternalKVMultiGet\x12\".ray.rpc.InternalKVMultiGetRequest\x1a .ray.rpc.InternalKVMultiGetReply\x12N\n" +
+	"\x12InternalKVMultiGet\x12\".ray.rpc.InternalKVMultiGetRequest\x1a .ray.rpc.InternalKVMultiGetReply\x12K\n" +
+	"\rInternalKVPut\x12\x1d.ray.rpc.InternalKVPutRequest\x1a\x1b.ray.rpc.InternalKVPutReply\x12N\n" +
 	"\x0eInternalKVKeys\x12\x1e.ray.rpc.InternalKVKeysRequest\x1a\x1c.ray.rpc.InternalKVKeysReplyB>Z<github.com/ray-iac/terraform-provider-ray/internal/ray/raypbb\x06proto3"
 
 var (
@@ -1062,7 +1182,7 @@ func file_gcs_service_proto_rawDescGZIP() []byte {
 }
 
 var file_gcs_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gcs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_gcs_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_gcs_service_proto_goTypes = []any{
 	(ActorTableData_ActorState)(0),    // 0: ray.rpc.ActorTableData.ActorState
 	(*GetClusterIdRequest)(nil),       // 1: ray.rpc.GetClusterIdRequest
@@ -1078,48 +1198,53 @@ var file_gcs_service_proto_goTypes = []any{
 	(*InternalKVMultiGetReply)(nil),   // 11: ray.rpc.InternalKVMultiGetReply
 	(*InternalKVKeysRequest)(nil),     // 12: ray.rpc.InternalKVKeysRequest
 	(*InternalKVKeysReply)(nil),       // 13: ray.rpc.InternalKVKeysReply
-	(*ActorTableData)(nil),            // 14: ray.rpc.ActorTableData
-	(*GetNamedActorInfoRequest)(nil),  // 15: ray.rpc.GetNamedActorInfoRequest
-	(*GetNamedActorInfoReply)(nil),    // 16: ray.rpc.GetNamedActorInfoReply
-	(*KillActorViaGcsRequest)(nil),    // 17: ray.rpc.KillActorViaGcsRequest
-	(*KillActorViaGcsReply)(nil),      // 18: ray.rpc.KillActorViaGcsReply
-	(*GcsStatus)(nil),                 // 19: ray.rpc.GcsStatus
-	(*GcsNodeInfo)(nil),               // 20: ray.rpc.GcsNodeInfo
+	(*InternalKVPutRequest)(nil),      // 14: ray.rpc.InternalKVPutRequest
+	(*InternalKVPutReply)(nil),        // 15: ray.rpc.InternalKVPutReply
+	(*ActorTableData)(nil),            // 16: ray.rpc.ActorTableData
+	(*GetNamedActorInfoRequest)(nil),  // 17: ray.rpc.GetNamedActorInfoRequest
+	(*GetNamedActorInfoReply)(nil),    // 18: ray.rpc.GetNamedActorInfoReply
+	(*KillActorViaGcsRequest)(nil),    // 19: ray.rpc.KillActorViaGcsRequest
+	(*KillActorViaGcsReply)(nil),      // 20: ray.rpc.KillActorViaGcsReply
+	(*GcsStatus)(nil),                 // 21: ray.rpc.GcsStatus
+	(*GcsNodeInfo)(nil),               // 22: ray.rpc.GcsNodeInfo
 }
 var file_gcs_service_proto_depIdxs = []int32{
-	19, // 0: ray.rpc.GetClusterIdReply.status:type_name -> ray.rpc.GcsStatus
-	19, // 1: ray.rpc.GetAllNodeInfoReply.status:type_name -> ray.rpc.GcsStatus
-	20, // 2: ray.rpc.GetAllNodeInfoReply.node_info_list:type_name -> ray.rpc.GcsNodeInfo
-	19, // 3: ray.rpc.CheckAliveReply.status:type_name -> ray.rpc.GcsStatus
-	19, // 4: ray.rpc.InternalKVGetReply.status:type_name -> ray.rpc.GcsStatus
-	19, // 5: ray.rpc.InternalKVMultiGetReply.status:type_name -> ray.rpc.GcsStatus
+	21, // 0: ray.rpc.GetClusterIdReply.status:type_name -> ray.rpc.GcsStatus
+	21, // 1: ray.rpc.GetAllNodeInfoReply.status:type_name -> ray.rpc.GcsStatus
+	22, // 2: ray.rpc.GetAllNodeInfoReply.node_info_list:type_name -> ray.rpc.GcsNodeInfo
+	21, // 3: ray.rpc.CheckAliveReply.status:type_name -> ray.rpc.GcsStatus
+	21, // 4: ray.rpc.InternalKVGetReply.status:type_name -> ray.rpc.GcsStatus
+	21, // 5: ray.rpc.InternalKVMultiGetReply.status:type_name -> ray.rpc.GcsStatus
 	9,  // 6: ray.rpc.InternalKVMultiGetReply.results:type_name -> ray.rpc.MapFieldEntry
-	19, // 7: ray.rpc.InternalKVKeysReply.status:type_name -> ray.rpc.GcsStatus
-	0,  // 8: ray.rpc.ActorTableData.state:type_name -> ray.rpc.ActorTableData.ActorState
-	19, // 9: ray.rpc.GetNamedActorInfoReply.status:type_name -> ray.rpc.GcsStatus
-	14, // 10: ray.rpc.GetNamedActorInfoReply.actor_table_data:type_name -> ray.rpc.ActorTableData
-	19, // 11: ray.rpc.KillActorViaGcsReply.status:type_name -> ray.rpc.GcsStatus
-	1,  // 12: ray.rpc.NodeInfoGcsService.GetClusterId:input_type -> ray.rpc.GetClusterIdRequest
-	3,  // 13: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:input_type -> ray.rpc.GetAllNodeInfoRequest
-	5,  // 14: ray.rpc.NodeInfoGcsService.CheckAlive:input_type -> ray.rpc.CheckAliveRequest
-	15, // 15: ray.rpc.ActorInfoGcsService.GetNamedActorInfo:input_type -> ray.rpc.GetNamedActorInfoRequest
-	17, // 16: ray.rpc.ActorInfoGcsService.KillActorViaGcs:input_type -> ray.rpc.KillActorViaGcsRequest
-	7,  // 17: ray.rpc.InternalKVGcsService.InternalKVGet:input_type -> ray.rpc.InternalKVGetRequest
-	10, // 18: ray.rpc.InternalKVGcsService.InternalKVMultiGet:input_type -> ray.rpc.InternalKVMultiGetRequest
-	12, // 19: ray.rpc.InternalKVGcsService.InternalKVKeys:input_type -> ray.rpc.InternalKVKeysRequest
-	2,  // 20: ray.rpc.NodeInfoGcsService.GetClusterId:output_type -> ray.rpc.GetClusterIdReply
-	4,  // 21: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:output_type -> ray.rpc.GetAllNodeInfoReply
-	6,  // 22: ray.rpc.NodeInfoGcsService.CheckAlive:output_type -> ray.rpc.CheckAliveReply
-	16, // 23: ray.rpc.ActorInfoGcsService.GetNamedActorInfo:output_type -> ray.rpc.GetNamedActorInfoReply
-	18, // 24: ray.rpc.ActorInfoGcsService.KillActorViaGcs:output_type -> ray.rpc.KillActorViaGcsReply
-	8,  // 25: ray.rpc.InternalKVGcsService.InternalKVGet:output_type -> ray.rpc.InternalKVGetReply
-	11, // 26: ray.rpc.InternalKVGcsService.InternalKVMultiGet:output_type -> ray.rpc.InternalKVMultiGetReply
-	13, // 27: ray.rpc.InternalKVGcsService.InternalKVKeys:output_type -> ray.rpc.InternalKVKeysReply
-	20, // [20:28] is the sub-list for method output_type
-	12, // [12:20] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	21, // 7: ray.rpc.InternalKVKeysReply.status:type_name -> ray.rpc.GcsStatus
+	21, // 8: ray.rpc.InternalKVPutReply.status:type_name -> ray.rpc.GcsStatus
+	0,  // 9: ray.rpc.ActorTableData.state:type_name -> ray.rpc.ActorTableData.ActorState
+	21, // 10: ray.rpc.GetNamedActorInfoReply.status:type_name -> ray.rpc.GcsStatus
+	16, // 11: ray.rpc.GetNamedActorInfoReply.actor_table_data:type_name -> ray.rpc.ActorTableData
+	21, // 12: ray.rpc.KillActorViaGcsReply.status:type_name -> ray.rpc.GcsStatus
+	1,  // 13: ray.rpc.NodeInfoGcsService.GetClusterId:input_type -> ray.rpc.GetClusterIdRequest
+	3,  // 14: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:input_type -> ray.rpc.GetAllNodeInfoRequest
+	5,  // 15: ray.rpc.NodeInfoGcsService.CheckAlive:input_type -> ray.rpc.CheckAliveRequest
+	17, // 16: ray.rpc.ActorInfoGcsService.GetNamedActorInfo:input_type -> ray.rpc.GetNamedActorInfoRequest
+	19, // 17: ray.rpc.ActorInfoGcsService.KillActorViaGcs:input_type -> ray.rpc.KillActorViaGcsRequest
+	7,  // 18: ray.rpc.InternalKVGcsService.InternalKVGet:input_type -> ray.rpc.InternalKVGetRequest
+	10, // 19: ray.rpc.InternalKVGcsService.InternalKVMultiGet:input_type -> ray.rpc.InternalKVMultiGetRequest
+	14, // 20: ray.rpc.InternalKVGcsService.InternalKVPut:input_type -> ray.rpc.InternalKVPutRequest
+	12, // 21: ray.rpc.InternalKVGcsService.InternalKVKeys:input_type -> ray.rpc.InternalKVKeysRequest
+	2,  // 22: ray.rpc.NodeInfoGcsService.GetClusterId:output_type -> ray.rpc.GetClusterIdReply
+	4,  // 23: ray.rpc.NodeInfoGcsService.GetAllNodeInfo:output_type -> ray.rpc.GetAllNodeInfoReply
+	6,  // 24: ray.rpc.NodeInfoGcsService.CheckAlive:output_type -> ray.rpc.CheckAliveReply
+	18, // 25: ray.rpc.ActorInfoGcsService.GetNamedActorInfo:output_type -> ray.rpc.GetNamedActorInfoReply
+	20, // 26: ray.rpc.ActorInfoGcsService.KillActorViaGcs:output_type -> ray.rpc.KillActorViaGcsReply
+	8,  // 27: ray.rpc.InternalKVGcsService.InternalKVGet:output_type -> ray.rpc.InternalKVGetReply
+	11, // 28: ray.rpc.InternalKVGcsService.InternalKVMultiGet:output_type -> ray.rpc.InternalKVMultiGetReply
+	15, // 29: ray.rpc.InternalKVGcsService.InternalKVPut:output_type -> ray.rpc.InternalKVPutReply
+	13, // 30: ray.rpc.InternalKVGcsService.InternalKVKeys:output_type -> ray.rpc.InternalKVKeysReply
+	22, // [22:31] is the sub-list for method output_type
+	13, // [13:22] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_gcs_service_proto_init() }
@@ -1134,7 +1259,7 @@ func file_gcs_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gcs_service_proto_rawDesc), len(file_gcs_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -346,6 +346,7 @@ var ActorInfoGcsService_ServiceDesc = grpc.ServiceDesc{
 const (
 	InternalKVGcsService_InternalKVGet_FullMethodName      = "/ray.rpc.InternalKVGcsService/InternalKVGet"
 	InternalKVGcsService_InternalKVMultiGet_FullMethodName = "/ray.rpc.InternalKVGcsService/InternalKVMultiGet"
+	InternalKVGcsService_InternalKVPut_FullMethodName      = "/ray.rpc.InternalKVGcsService/InternalKVPut"
 	InternalKVGcsService_InternalKVKeys_FullMethodName     = "/ray.rpc.InternalKVGcsService/InternalKVKeys"
 )
 
@@ -355,6 +356,7 @@ const (
 type InternalKVGcsServiceClient interface {
 	InternalKVGet(ctx context.Context, in *InternalKVGetRequest, opts ...grpc.CallOption) (*InternalKVGetReply, error)
 	InternalKVMultiGet(ctx context.Context, in *InternalKVMultiGetRequest, opts ...grpc.CallOption) (*InternalKVMultiGetReply, error)
+	InternalKVPut(ctx context.Context, in *InternalKVPutRequest, opts ...grpc.CallOption) (*InternalKVPutReply, error)
 	InternalKVKeys(ctx context.Context, in *InternalKVKeysRequest, opts ...grpc.CallOption) (*InternalKVKeysReply, error)
 }
 
@@ -386,6 +388,16 @@ func (c *internalKVGcsServiceClient) InternalKVMultiGet(ctx context.Context, in 
 	return out, nil
 }
 
+func (c *internalKVGcsServiceClient) InternalKVPut(ctx context.Context, in *InternalKVPutRequest, opts ...grpc.CallOption) (*InternalKVPutReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InternalKVPutReply)
+	err := c.cc.Invoke(ctx, InternalKVGcsService_InternalKVPut_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *internalKVGcsServiceClient) InternalKVKeys(ctx context.Context, in *InternalKVKeysRequest, opts ...grpc.CallOption) (*InternalKVKeysReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(InternalKVKeysReply)
@@ -402,6 +414,7 @@ func (c *internalKVGcsServiceClient) InternalKVKeys(ctx context.Context, in *Int
 type InternalKVGcsServiceServer interface {
 	InternalKVGet(context.Context, *InternalKVGetRequest) (*InternalKVGetReply, error)
 	InternalKVMultiGet(context.Context, *InternalKVMultiGetRequest) (*InternalKVMultiGetReply, error)
+	InternalKVPut(context.Context, *InternalKVPutRequest) (*InternalKVPutReply, error)
 	InternalKVKeys(context.Context, *InternalKVKeysRequest) (*InternalKVKeysReply, error)
 	mustEmbedUnimplementedInternalKVGcsServiceServer()
 }
@@ -418,6 +431,9 @@ func (UnimplementedInternalKVGcsServiceServer) InternalKVGet(context.Context, *I
 }
 func (UnimplementedInternalKVGcsServiceServer) InternalKVMultiGet(context.Context, *InternalKVMultiGetRequest) (*InternalKVMultiGetReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method InternalKVMultiGet not implemented")
+}
+func (UnimplementedInternalKVGcsServiceServer) InternalKVPut(context.Context, *InternalKVPutRequest) (*InternalKVPutReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method InternalKVPut not implemented")
 }
 func (UnimplementedInternalKVGcsServiceServer) InternalKVKeys(context.Context, *InternalKVKeysRequest) (*InternalKVKeysReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method InternalKVKeys not implemented")
@@ -479,6 +495,24 @@ func _InternalKVGcsService_InternalKVMultiGet_Handler(srv interface{}, ctx conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InternalKVGcsService_InternalKVPut_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InternalKVPutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InternalKVGcsServiceServer).InternalKVPut(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InternalKVGcsService_InternalKVPut_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InternalKVGcsServiceServer).InternalKVPut(ctx, req.(*InternalKVPutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InternalKVGcsService_InternalKVKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(InternalKVKeysRequest)
 	if err := dec(in); err != nil {
@@ -511,6 +545,10 @@ var InternalKVGcsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "InternalKVMultiGet",
 			Handler:    _InternalKVGcsService_InternalKVMultiGet_Handler,
+		},
+		{
+			MethodName: "InternalKVPut",
+			Handler:    _InternalKVGcsService_InternalKVPut_Handler,
 		},
 		{
 			MethodName: "InternalKVKeys",

@@ -39,6 +39,12 @@ type GCSState struct {
 	KV map[string]map[string][]byte
 	// Autoscaling is the report of an autoscaler v2; nil where none has reported.
 	Autoscaling *raypb.AutoscalingState
+	// Floor is the cluster-wide resource request, as it was last written; nil where
+	// none was. What an autoscaler makes of it is Autoscaling's and Nodes' to say.
+	Floor *raypb.ClusterResourceConstraint
+	// Waiting and WaitingGroups are the work that waits for a place.
+	Waiting       []*raypb.ResourceRequestByCount
+	WaitingGroups []*raypb.GangResourceRequest
 	// Missing are methods, as "GetClusterStatus", that this Ray does not have.
 	Missing []string
 	// Kill, if set, is told of a job whose supervisor actor is killed before it has a
@@ -133,11 +139,11 @@ func (f *FakeGCS) Close() { f.Stop() }
 
 // Restart is a head that comes back on its address. Without Redis it has another
 // cluster id, and neither nodes, jobs nor keys; with Redis pass the id it has:
-// everything stays but the autoscaler's report.
+// everything stays but the autoscaler's report and the cluster-wide request.
 func (f *FakeGCS) Restart(clusterID string) error {
 	f.Stop()
 	f.Update(func(s *GCSState) {
-		s.Autoscaling = nil
+		s.Autoscaling, s.Floor = nil, nil
 		if s.ClusterID != clusterID {
 			s.ClusterID, s.Nodes, s.Jobs, s.KV = clusterID, nil, nil, nil
 		}
@@ -228,9 +234,39 @@ func (f *FakeGCS) GetAllNodeInfo(context.Context, *raypb.GetAllNodeInfoRequest) 
 	return reply, nil
 }
 
-// GetClusterStatus tells what is free where, and the autoscaler's report.
+// RequestClusterResourceConstraint replaces the cluster-wide request.
+func (f *FakeGCS) RequestClusterResourceConstraint(_ context.Context, r *raypb.RequestClusterResourceConstraintRequest) (*raypb.RequestClusterResourceConstraintReply, error) {
+	f.state.Floor = r.GetClusterResourceConstraint()
+	return &raypb.RequestClusterResourceConstraintReply{}, nil
+}
+
+// InternalKVPut writes a value.
+func (f *FakeGCS) InternalKVPut(_ context.Context, r *raypb.InternalKVPutRequest) (*raypb.InternalKVPutReply, error) {
+	values := maps.Clone(f.state.KV[string(r.GetNamespace())])
+	if values == nil {
+		values = map[string][]byte{}
+	}
+	if _, ok := values[string(r.GetKey())]; !ok || r.GetOverwrite() {
+		values[string(r.GetKey())] = r.GetValue()
+	}
+	f.state.KV = maps.Clone(f.state.KV)
+	if f.state.KV == nil {
+		f.state.KV = map[string]map[string][]byte{}
+	}
+	f.state.KV[string(r.GetNamespace())] = values
+	return &raypb.InternalKVPutReply{Status: &raypb.GcsStatus{}}, nil
+}
+
+// GetClusterStatus tells what is free where, the cluster-wide request, what waits,
+// and the autoscaler's report.
 func (f *FakeGCS) GetClusterStatus(context.Context, *raypb.GetClusterStatusRequest) (*raypb.GetClusterStatusReply, error) {
-	resources := &raypb.ClusterResourceState{ClusterSessionName: f.state.SessionName}
+	resources := &raypb.ClusterResourceState{
+		ClusterSessionName:      f.state.SessionName,
+		PendingResourceRequests: f.state.Waiting, PendingGangResourceRequests: f.state.WaitingGroups,
+	}
+	if f.state.Floor != nil {
+		resources.ClusterResourceConstraints = []*raypb.ClusterResourceConstraint{f.state.Floor}
+	}
 	for _, n := range f.state.Nodes {
 		s := &raypb.NodeState{NodeId: unhex(n.NodeID), InstanceId: n.InstanceID, RayNodeTypeName: n.NodeType}
 		switch n.State {
