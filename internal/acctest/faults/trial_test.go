@@ -58,7 +58,8 @@ type trial struct {
 func newTrial(t *testing.T, seed uint64) *trial {
 	t.Helper()
 	x := bareTrial(t, seed)
-	x.fake = raytest.NewFake(raytest.WithMonitorLag(time.Second), raytest.WithStartDelay(x.upTo(30*time.Millisecond)), raytest.WithStopDelay(x.upTo(100*time.Millisecond)))
+	x.fake = raytest.NewFake(raytest.WithMonitorLag(time.Second), raytest.WithStartDelay(x.upTo(30*time.Millisecond)), raytest.WithStopDelay(x.upTo(100*time.Millisecond)),
+		raytest.WithStartTimeout(10*time.Second))
 	t.Cleanup(x.fake.Close)
 	x.runs, x.records = x.fake.Runs, x.fake.Jobs
 	if x.chance(0.2) {

@@ -13,9 +13,18 @@ import (
 // head's own node died with that node, so a RUNNING job whose driver's node is not
 // alive is a stale record. One whose driver is on a worker goes on, and its
 // supervisor writes how it ended.
+//
+// A job that was PENDING then has lost its supervisor before it began, and stays
+// PENDING for ever: logs that are not there yet reach no agent, only a stop does. Where
+// no supervisor lives it stops nothing, and from then on Ray's monitor looks after the
+// job, and gives it up 15 minutes after its submission, as any that did not start
+// (RAY_JOB_START_TIMEOUT_SECONDS).
 const (
-	// staleAfter is how often a wait looks whether a RUNNING job's node is alive.
+	// staleAfter is how often a wait looks whether a RUNNING job's node is alive, and
+	// how long a PENDING one must have no supervisor.
 	staleAfter = 10 * time.Second
+	// unbornAfter is after how many times as long a PENDING job is looked after.
+	unbornAfter = 3
 	// nodesFor is how long a list of nodes serves.
 	nodesFor = 5 * time.Second
 	// reconciled is how long the agent takes to find out, once it was asked: 1 to 2 s.
@@ -96,5 +105,54 @@ func (e *Engine) Reconcile(ctx context.Context, job ray.Job) (now ray.Job, gone 
 		if !sleep(ctx, 200*time.Millisecond) {
 			return now, true, e.canceled(ctx, "wait for Ray to look after job "+job.SubmissionID)
 		}
+	}
+}
+
+// unborn is what a wait knows of a PENDING job's supervisor.
+type unborn struct {
+	// next is when to look whether it lives; zero is not until the job was PENDING for
+	// long, or the cluster was lost.
+	next time.Time
+	// missed is set where it did not live at the last look, and told where Ray was told
+	// to look after the job.
+	missed, told bool
+}
+
+// textUnborn is said of a job whose supervisor died with the head.
+const textUnborn = "The head was restarted before the job began, and nothing of it will run. Ray still calls it PENDING, and gives it up 15 minutes after its submission, unless RAY_JOB_START_TIMEOUT_SECONDS says otherwise."
+
+// lookAfter has Ray look after a PENDING job that has no supervisor.
+func (w *wait) lookAfter(ctx context.Context) {
+	u := &w.unborn
+	if w.last.Status != ray.JobPending {
+		*u = unborn{}
+		return
+	}
+	if u.told {
+		w.last.Message = textUnborn
+		return
+	}
+	now := time.Now()
+	if u.next.IsZero() {
+		u.next = now.Add(unbornAfter * w.engine.staleAfter)
+	}
+	if now.Before(u.next) {
+		return
+	}
+	u.next = now.Add(w.engine.staleAfter)
+	api, err := w.engine.o.Dashboard(ctx)
+	if err != nil {
+		return // the next look says what is wrong
+	}
+	alive, err := api.SupervisorAlive(ctx, w.run.ID)
+	switch {
+	case err != nil:
+	case alive:
+		u.missed, u.next = false, now.Add(time.Hour)
+	case !u.missed:
+		u.missed = true // it may be just about to be made
+	default:
+		_, err := api.Stop(ctx, w.run.ID)
+		u.told = err == nil
 	}
 }

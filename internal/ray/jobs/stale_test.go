@@ -1,6 +1,9 @@
 package jobs_test
 
 import (
+	"context"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +73,54 @@ func TestStaleRunning(t *testing.T) {
 		}
 		if n := fake.Requests()["POST /api/jobs/{id}/stop"]; n != 0 || fake.Jobs()[0].Status != ray.JobFailed {
 			t.Errorf("%d stops; the job is %+v", n, fake.Jobs()[0])
+		}
+	})
+}
+
+// A head that came back with its Redis calls the jobs PENDING whose supervisors died
+// with it before they began.
+func TestStalePending(t *testing.T) {
+	t.Parallel()
+	const stale = 100 * time.Millisecond
+	waiting := func() jobs.Request {
+		r := request("true")
+		r.Resources = ray.Resources{"nowhere": 1}
+		return r
+	}
+	t.Run("ends once Ray gives it up", func(t *testing.T) {
+		t.Parallel()
+		fake := newFake(t, raytest.WithStartTimeout(2*time.Second))
+		run := mustSubmit(t, newEngine(t, fake), waiting())
+		fake.Restart(true)
+		var said atomic.Bool
+		e := newEngine(t, fake)
+		e.SetStaleAfter(stale)
+		job, verdict, err := e.Wait(t.Context(), run, jobs.Succeeded, func(job ray.Job, _ time.Duration, _ error) {
+			if strings.Contains(job.Message, "nothing of it will run") {
+				said.Store(true)
+			}
+		})
+		if verdict != jobs.Ended || job.ErrorType != "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" || err != nil {
+			t.Errorf("verdict %d, %+v, %v", verdict, job, err)
+		}
+		if n := fake.Requests()["POST /api/jobs/{id}/stop"]; n != 1 || !said.Load() {
+			t.Errorf("%d stops, said %t; want one stop, and that it was told why", n, said.Load())
+		}
+		requireRuns(t, fake, "true", 0)
+	})
+	t.Run("is not stopped where it may begin", func(t *testing.T) {
+		t.Parallel()
+		fake := newFake(t)
+		e := newEngine(t, fake)
+		e.SetStaleAfter(stale)
+		run := mustSubmit(t, e, waiting())
+		ctx, cancel := context.WithTimeout(t.Context(), 10*stale)
+		defer cancel()
+		if _, verdict, err := e.Wait(ctx, run, jobs.Succeeded, nil); verdict != jobs.Interrupted || err != nil {
+			t.Errorf("verdict %d, %v", verdict, err)
+		}
+		if r := fake.Requests(); r["POST /api/jobs/{id}/stop"] != 0 || r["GET /api/v0/actors"] != 1 {
+			t.Errorf("requests %v, want one look for the supervisor and no stop", r)
 		}
 	})
 }

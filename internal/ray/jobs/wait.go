@@ -129,6 +129,7 @@ type wait struct {
 	last   ray.Job
 	// running is when the job was seen RUNNING first, lost since when it can't be seen.
 	running, lost time.Time
+	unborn        unborn
 	// nodeSeen is when the driver's node was last known to be alive; zero asks for a
 	// look: at the start, and when the cluster comes back.
 	nodeSeen time.Time
@@ -142,7 +143,7 @@ func (w *wait) look(ctx context.Context, s sight, progress Progress) (v Verdict,
 	}
 	if err == nil {
 		if !w.lost.IsZero() {
-			w.nodeSeen = time.Time{}
+			w.nodeSeen, w.unborn.next = time.Time{}, time.Now()
 		}
 		w.last, w.lost = job, time.Time{}
 		if w.running.IsZero() && job.Status == ray.JobRunning {
@@ -154,6 +155,7 @@ func (w *wait) look(ctx context.Context, s sight, progress Progress) (v Verdict,
 		if v, done := w.stale(ctx, job); done {
 			return v, true, nil
 		}
+		w.lookAfter(ctx)
 	}
 	if progress != nil && ctx.Err() == nil {
 		progress(w.last, time.Since(w.start), err)

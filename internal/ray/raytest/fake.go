@@ -28,10 +28,12 @@ type Fake struct {
 	delay     time.Duration // from submission to RUNNING
 	stopDelay time.Duration // from stop to STOPPED
 	lag       time.Duration // of the monitor of a job that is over
-	commands  map[string]Command
-	addr      string
-	done      chan struct{} // closed by Close
-	serving   sync.WaitGroup
+	// startTimeout is how long a job may be PENDING.
+	startTimeout time.Duration
+	commands     map[string]Command
+	addr         string
+	done         chan struct{} // closed by Close
+	serving      sync.WaitGroup
 
 	mu          sync.Mutex
 	server      *http.Server // nil while down
@@ -90,6 +92,9 @@ func WithStartDelay(d time.Duration) Option { return func(f *Fake) { f.delay = d
 // real head takes 1.5 s, and 3.1 s where the entrypoint ignores SIGTERM.
 func WithStopDelay(d time.Duration) Option { return func(f *Fake) { f.stopDelay = d } }
 
+// WithStartTimeout is RAY_JOB_START_TIMEOUT_SECONDS of the head, default 15 minutes.
+func WithStartTimeout(d time.Duration) Option { return func(f *Fake) { f.startTimeout = d } }
+
 // WithMonitorLag is how long Ray's monitor of a job goes on after its end: 1 s on a
 // real head (job_manager.py, JOB_MONITOR_LOOP_PERIOD_S), default 0. It then finds the
 // supervisor gone and looks at the record again, with two effects that were seen on
@@ -139,7 +144,7 @@ func NewFake(opts ...Option) *Fake {
 		jobs: map[string]*fakeJob{}, logs: map[string]string{}, packages: map[string][]byte{}, pins: map[string]time.Time{},
 		requests: map[string]int{}, executions: map[string]int{}, entrypoints: map[string]int{}, submitting: map[string]int{},
 		ended: map[string]time.Time{}, ghosts: map[string]time.Time{},
-		gcsAddress: "127.0.0.1:6379", addr: "127.0.0.1:0",
+		gcsAddress: "127.0.0.1:6379", addr: "127.0.0.1:0", startTimeout: 15 * time.Minute,
 	}
 	for _, o := range opts {
 		o(f)

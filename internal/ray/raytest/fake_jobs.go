@@ -27,6 +27,8 @@ type fakeJob struct {
 	exit                 *int
 	// stale is a job that was not over when the head came back with its Redis.
 	stale bool
+	// watched is set where the agent of the head that came back looks after it.
+	watched bool
 	// run is the entrypoint's, once it began.
 	run *Execution
 	// misjudged is when the record was made to say FAILED of a job that goes on.
@@ -38,15 +40,16 @@ func (j *fakeJob) over() bool { return j.status.Terminal() || !j.misjudged.IsZer
 
 // Messages of Ray 2.60.0, each in a recorded body.
 const (
-	msgSettingUp = "Job has not started yet. It may be waiting for the runtime environment to be set up."
-	msgResources = "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
-	msgRunning   = "Job is currently running."
-	msgSucceeded = "Job finished successfully."
-	msgStopped   = "Job was intentionally stopped."
-	msgFailed    = "Job entrypoint command failed with exit code %d, last available logs (truncated to 20,000 chars):\n%s"
-	msgDied      = "Job supervisor actor died: The actor died unexpectedly before finishing this task."
-	msgNoActor   = "Unexpected error occurred: failed to get job supervisor."
-	msgMisjudged = "Unexpected error occurred: "
+	msgSettingUp    = "Job has not started yet. It may be waiting for the runtime environment to be set up."
+	msgResources    = "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
+	msgStartTimeout = "Job supervisor actor failed to start within %.1f seconds. This timeout can be configured by setting the environment variable RAY_JOB_START_TIMEOUT_SECONDS."
+	msgRunning      = "Job is currently running."
+	msgSucceeded    = "Job finished successfully."
+	msgStopped      = "Job was intentionally stopped."
+	msgFailed       = "Job entrypoint command failed with exit code %d, last available logs (truncated to 20,000 chars):\n%s"
+	msgDied         = "Job supervisor actor died: The actor died unexpectedly before finishing this task."
+	msgNoActor      = "Unexpected error occurred: failed to get job supervisor."
+	msgMisjudged    = "Unexpected error occurred: "
 )
 
 // Outcome is how a job ends.
@@ -330,6 +333,9 @@ func (f *Fake) settle() time.Time {
 }
 
 func (f *Fake) advance(j *fakeJob, now time.Time) {
+	if (!j.stale || j.watched) && j.status == ray.JobPending && now.Sub(j.submitted) >= f.startTimeout {
+		f.end(j, now, Outcome{Status: ray.JobFailed, ErrorType: "JOB_SUPERVISOR_ACTOR_START_TIMEOUT", Message: fmt.Sprintf(msgStartTimeout, f.startTimeout.Seconds())})
+	}
 	if j.stale || j.status.Terminal() {
 		return
 	}
@@ -415,10 +421,12 @@ func (f *Fake) end(j *fakeJob, at time.Time, o Outcome) {
 }
 
 // reconcile is what an agent does when it is first asked about a job: it looks for
-// the supervisors of jobs that are not over, and fails those that have none.
+// the supervisors of jobs that are not over, and fails those that have none, those that
+// are PENDING only once they had time to start.
 func (f *Fake) reconcile() {
 	now := f.clock()
 	for _, j := range f.jobs {
+		j.watched = j.stale
 		if j.stale && j.status == ray.JobRunning {
 			j.stale = false
 			f.end(j, now, Outcome{Status: ray.JobFailed, ErrorType: "JOB_SUPERVISOR_ACTOR_START_FAILURE", Message: msgNoActor})

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
@@ -216,9 +217,10 @@ func TestRealHead_restart(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	head := startHead(t, raytest.HeadOptions{Redis: redis})
+	head := startHead(t, raytest.HeadOptions{Redis: redis, Env: []string{"RAY_JOB_START_TIMEOUT_SECONDS=30"}})
 	before := clusterID(t, head)
 	submit(t, head, "sleep 1000; : "+head.TempDir)
+	needs(t, head, "unborn", "true", "nowhere")
 	if err := head.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +229,33 @@ func TestRealHead_restart(t *testing.T) {
 	}
 	if after := clusterID(t, head); after != before {
 		t.Errorf("with Redis the head came back as cluster %s, was %s", after, before)
+	}
+	requireUnborn(t, api(t, head))
+}
+
+// requireUnborn checks what the fake plays: a job that was PENDING stays so though its
+// supervisor is dead, until a stop, which stops nothing, makes Ray look after it.
+func requireUnborn(t *testing.T, client *dashboard.Client) {
+	t.Helper()
+	job, err := client.Job(t.Context(), "unborn")
+	if err != nil || job.Status != ray.JobPending {
+		t.Fatalf("after the restart %+v, %v; want PENDING", job, err)
+	}
+	if alive, err := client.SupervisorAlive(t.Context(), "unborn"); alive || err != nil {
+		t.Errorf("its supervisor is alive: %t, %v", alive, err)
+	}
+	if stopping, err := client.Stop(t.Context(), "unborn"); stopping || err != nil {
+		t.Errorf("stop: %t, %v; want that there is nothing to stop", stopping, err)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for !job.Status.Terminal() && time.Now().Before(deadline) {
+		time.Sleep(500 * time.Millisecond)
+		if job, err = client.Job(t.Context(), "unborn"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if job.ErrorType != "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {
+		t.Errorf("it ended as %+v", job)
 	}
 }
 
