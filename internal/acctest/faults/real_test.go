@@ -216,7 +216,8 @@ func TestAccFaults_onRay(t *testing.T) {
 // newSite starts a head.
 func newSite(t *testing.T, redis *raytest.Redis) *site {
 	t.Helper()
-	head, err := raytest.StartHead(t.Context(), raytest.HeadOptions{NumCPUs: 8, Redis: redis})
+	// A job that a restarted head does not start is given up after 15 minutes else.
+	head, err := raytest.StartHead(t.Context(), raytest.HeadOptions{NumCPUs: 8, Redis: redis, Env: []string{"RAY_JOB_START_TIMEOUT_SECONDS=60"}})
 	if err != nil {
 		t.Fatal(err)
 	}
