@@ -119,9 +119,13 @@ func (b Bundle) shape() string {
 	for _, name := range b.Resources.Names() {
 		parts = append(parts, name+": "+strconv.FormatFloat(b.Resources[name], 'f', -1, 64))
 	}
+	var selectors []string
+	for _, s := range b.Selectors {
+		selectors = append(selectors, s.String())
+	}
 	text := "{" + strings.Join(parts, ", ") + "}"
-	for i, s := range b.Selectors {
-		text += [2]string{" with ", " or "}[min(i, 1)] + s.String()
+	if len(selectors) > 0 {
+		text += " with " + strings.Join(selectors, " or ")
 	}
 	return text
 }
