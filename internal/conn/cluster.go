@@ -154,8 +154,16 @@ func (c *Cluster) Nodes(ctx context.Context) ([]ray.Node, string, error) {
 // Launches are what an autoscaler does now.
 type Launches = gcs.Launches
 
-// AutoscalerUnknown is an autoscaler of which nothing is known.
-const AutoscalerUnknown = gcs.AutoscalerUnknown
+// Launch is nodes that an autoscaler is about to add, or could not add.
+type Launch = gcs.Launch
+
+// What Autoscaler returns.
+const (
+	AutoscalerNone    = gcs.AutoscalerNone
+	AutoscalerV1      = gcs.AutoscalerV1
+	AutoscalerV2      = gcs.AutoscalerV2
+	AutoscalerUnknown = gcs.AutoscalerUnknown
+)
 
 // Autoscaler is "v1", "v2" or "none", as the GCS tells, and AutoscalerUnknown
 // where it can't be asked.
@@ -175,6 +183,23 @@ func (c *Cluster) Launches(ctx context.Context) (Launches, error) {
 		return Launches{}, err
 	}
 	return g.Launches(ctx)
+}
+
+// Scaling is what an autoscaler is asked for and does.
+type Scaling = gcs.Scaling
+
+// Demand is work that waits for a place.
+type Demand = gcs.Demand
+
+// Scaling is what the autoscaler reported last, and what it is asked for; only the
+// GCS knows.
+func (c *Cluster) Scaling(ctx context.Context) (Scaling, error) {
+	g, err := c.GCS(ctx)
+	if err != nil {
+		return Scaling{}, err
+	}
+	s, err := g.Scaling(ctx)
+	return s, c.explain(err)
 }
 
 // Require is an error of KindUnsupported where the cluster's Ray is older than
