@@ -96,8 +96,9 @@ func (at *site) runs(x *trial) []raytest.Execution {
 		case !alive(n.pid):
 			run.Ended, run.Status = run.Started, ray.JobFailed // killed, it is not known when
 		}
-		// An entrypoint may come to its end while its head dies: then Ray's word counts.
-		if run.Status == ray.JobSucceeded && (record.Status == ray.JobFailed || record.Status == ray.JobStopped) {
+		// An entrypoint may come to its end while its head or its supervisor dies, unseen
+		// by Ray, whose word counts.
+		if run.Status == ray.JobSucceeded && (x.struck[n.id] || record.Status == ray.JobFailed || record.Status == ray.JobStopped) {
 			run.Status = ray.JobFailed
 		}
 		out = append(out, run)
@@ -217,7 +218,7 @@ func TestAccFaults_onRay(t *testing.T) {
 func newSite(t *testing.T, redis *raytest.Redis) *site {
 	t.Helper()
 	// A job that a restarted head does not start is given up after 15 minutes else.
-	head, err := raytest.StartHead(t.Context(), raytest.HeadOptions{NumCPUs: 8, Redis: redis, Env: []string{"RAY_JOB_START_TIMEOUT_SECONDS=60"}})
+	head, err := raytest.StartHead(t.Context(), raytest.HeadOptions{NumCPUs: 8, Redis: redis, Env: []string{"RAY_JOB_START_TIMEOUT_SECONDS=45"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,6 +295,7 @@ func (at *site) parts() []cut {
 			for range 40 {
 				for _, n := range x.read() {
 					if supervisor := supervisorOf(n.pid); len(n.lines) == 1 && supervisor > 0 {
+						x.struck[n.id] = true
 						signal([]int{supervisor}, syscall.SIGKILL)
 						return
 					}

@@ -39,6 +39,8 @@ type trial struct {
 	desks   []holder
 	// notes is where the entrypoints on a real head write down that they ran.
 	notes string
+	// struck are the runs on a real head whose supervisor was killed.
+	struck map[string]bool
 	// owner is the provider's.
 	owner string
 	// patience is how many applies after the fault may fail, since a job did.
@@ -74,7 +76,7 @@ func newTrial(t *testing.T, seed uint64) *trial {
 
 // bareTrial is a trial without a head.
 func bareTrial(t *testing.T, seed uint64) *trial {
-	return &trial{T: t, owner: "faults", Rand: rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed)))), asks: map[string][]time.Time{}, wants: map[string]time.Time{}}
+	return &trial{T: t, owner: "faults", Rand: rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed)))), asks: map[string][]time.Time{}, wants: map[string]time.Time{}, struck: map[string]bool{}}
 }
 
 // upTo is a random time.
