@@ -157,7 +157,7 @@ type Launches = gcs.Launches
 // Launch is nodes that an autoscaler is about to add, or could not add.
 type Launch = gcs.Launch
 
-// What Autoscaler returns.
+// What Autoscaler returns; AutoscalerUnknown is one of which nothing is known.
 const (
 	AutoscalerNone    = gcs.AutoscalerNone
 	AutoscalerV1      = gcs.AutoscalerV1

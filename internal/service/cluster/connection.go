@@ -273,7 +273,7 @@ func launches(ctx context.Context, c *conn.Cluster) []string {
 	if err != nil {
 		return nil
 	}
-	return explain(l, time.Now())
+	return l.Reasons(time.Now())
 }
 
 // progress is the account of a wait.

@@ -6,9 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 )
 
@@ -73,44 +71,3 @@ func withLabels(labels map[string]string) string {
 }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-// recentLaunch is how old a failed launch may be to explain what is missing now:
-// an autoscaler keeps them for long.
-const recentLaunch = 10 * time.Minute
-
-// explain says what an autoscaler does about it.
-func explain(l conn.Launches, now time.Time) []string {
-	var out []string
-	pending := map[string]int{}
-	for _, p := range l.Pending {
-		pending[p.NodeType] += max(p.Count, 1)
-	}
-	for _, t := range slices.Sorted(maps.Keys(pending)) {
-		out = append(out, fmt.Sprintf("group %s: %d launching", t, pending[t]))
-	}
-	failed := map[string]string{}
-	for _, f := range l.Failed {
-		if f.FailedAt.IsZero() || now.Sub(f.FailedAt) < recentLaunch {
-			failed[f.NodeType] = f.Detail // the newest is last
-		}
-	}
-	for _, t := range slices.Sorted(maps.Keys(failed)) {
-		text := fmt.Sprintf("group %s: launch failed", t)
-		if d := strings.TrimSpace(failed[t]); d != "" {
-			text += ": " + d
-		}
-		out = append(out, text)
-	}
-	for _, r := range l.Infeasible {
-		out = append(out, "no node type can hold "+resourceList(r))
-	}
-	return out
-}
-
-func resourceList(r ray.Resources) string {
-	var parts []string
-	for _, n := range r.Names() {
-		parts = append(parts, n+" "+number(r[n]))
-	}
-	return strings.Join(parts, ", ")
-}

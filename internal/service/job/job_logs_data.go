@@ -76,7 +76,7 @@ func (d *jobLogsData) Read(ctx context.Context, req datasource.ReadRequest, resp
 	if !m.MaxBytes.IsNull() {
 		most = m.MaxBytes.ValueInt64()
 	}
-	log, err := engineOf(d.Pool(), cluster).Log(ctx, job, int(lines), int(most))
+	log, err := cluster.Engine().Log(ctx, job, int(lines), int(most))
 	if err != nil {
 		fw.AddError(&resp.Diagnostics, path.Root("submission_id"), fmt.Sprintf("The log of job %q can't be read", job.SubmissionID), err)
 		return

@@ -75,7 +75,7 @@ func (r *jobResource) knownCluster(ctx context.Context, m *jobModel, diags *diag
 }
 
 // engine is the cluster's, shared by all jobs of this process.
-func (r *jobResource) engine(cluster *conn.Cluster) *jobs.Engine { return engineOf(r.Pool(), cluster) }
+func (r *jobResource) engine(cluster *conn.Cluster) *jobs.Engine { return cluster.Engine() }
 
 // writable refuses every change where the provider is read-only.
 func (r *jobResource) writable(summary string, diags *diag.Diagnostics) bool {

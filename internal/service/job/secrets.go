@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework-jsontypes/jsontypes"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
@@ -19,6 +20,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
 )
@@ -248,4 +250,34 @@ func redacted(v any) any {
 		}
 	}
 	return v
+}
+
+type secretsKey struct{}
+
+// secrets are the values, by submission id, that no message of this process may
+// show: Ray shows those of a job to nobody since 2.59, so that only the resource
+// that submitted it knows them.
+type secrets struct {
+	mu   sync.Mutex
+	byID map[string][]string
+}
+
+func secretsOf(cluster *conn.Cluster) *secrets {
+	s, _ := cluster.Value(secretsKey{}, func() any { return &secrets{byID: map[string][]string{}} }).(*secrets) // the key is of a type of this package's own
+	return s
+}
+
+func (s *secrets) note(id string, values []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byID[id] = values
+}
+
+// of returns the job's secrets; known is false where no resource of this process
+// has told them.
+func (s *secrets) of(id string) (values []string, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	values, known = s.byID[id]
+	return values, known
 }

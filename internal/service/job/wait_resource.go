@@ -207,7 +207,7 @@ func (r *waitResource) cluster(ctx context.Context, m *waitModel, diags *diag.Di
 }
 
 func (r *waitResource) gate(ctx context.Context, cluster *conn.Cluster, m *waitModel) *gate {
-	g := &gate{engine: engineOf(r.Pool(), cluster), secrets: secretsOf(cluster), need: m.need(), failFast: m.FailFast.ValueBool(), lines: m.logLines()}
+	g := &gate{engine: cluster.Engine(), secrets: secretsOf(cluster), need: m.need(), failFast: m.FailFast.ValueBool(), lines: m.logLines()}
 	// Without an id, a job on a cluster that is replaced meanwhile reads as MISSING.
 	g.clusterID, _ = cluster.ClusterID(ctx)
 	return g
