@@ -23,17 +23,17 @@ type PlacementGroup struct {
 	Name     string
 	State    PlacementGroupState
 	Detached bool
-	Bundles  []Bundle
+	Bundles  []PlacementBundle
 	// Scheduling is how the last attempt to place it went: FINISHED, NO_RESOURCES
 	// where some node could hold a bundle if it had room, INFEASIBLE where none could.
 	Scheduling string
 }
 
-// Bundle is what a placement group holds on one node.
-type Bundle struct {
+// PlacementBundle is what a placement group holds on one node.
+type PlacementBundle struct {
 	Resources Resources
 	// LabelSelector is what the node's labels must meet; since Ray 2.49.
-	LabelSelector map[string]string
+	LabelSelector LabelSelector
 	// NodeID is empty while no node holds it.
 	NodeID string
 }

@@ -172,7 +172,7 @@ func (r *runner) onHead(ctx context.Context) error {
 	}
 	r.say("starting a Ray head for the tests to share")
 	began := time.Now()
-	head, err := raytest.StartHead(ctx, raytest.HeadOptions{NumCPUs: 4})
+	head, err := raytest.StartHead(ctx, raytest.HeadOptions{NumCPUs: 4, Resources: map[string]float64{"worker": 1}})
 	if err != nil {
 		return err
 	}

@@ -599,3 +599,34 @@ func TestRefusedConnectionsAreRepeatedOnceRayHasAnswered(t *testing.T) {
 		t.Errorf("%v, %d dials after an answer, want 4", err, dials)
 	}
 }
+
+func TestPlacementGroupsAreReadAsRayWritesThem(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]ray.PlacementGroup{
+		"placement-pending.json":      {State: ray.PlacementPending, Scheduling: "INFEASIBLE", Bundles: []ray.PlacementBundle{{}, {}}},
+		"placement-created.json":      {State: ray.PlacementCreated, Scheduling: "FINISHED", Bundles: []ray.PlacementBundle{{NodeID: "3"}, {NodeID: "4"}}},
+		"placement-rescheduling.json": {State: ray.PlacementRescheduling, Scheduling: "INFEASIBLE", Bundles: []ray.PlacementBundle{{}, {NodeID: "3"}}},
+	} {
+		groups, err := serve(t, answer(200, "application/json", recorded(t, file))).PlacementGroups(t.Context())
+		if err != nil || len(groups) != 1 {
+			t.Fatal(file, groups, err)
+		}
+		got := groups[0]
+		want.Name, want.Detached = "o/n/g/11111111", true
+		if len(got.ID) != 36 {
+			t.Errorf("%s: the id is %q", file, got.ID)
+		}
+		got.ID = ""
+		for i := range got.Bundles {
+			got.Bundles[i].NodeID = strings.TrimLeft(got.Bundles[i].NodeID, "f0")
+			want.Bundles[i].Resources, want.Bundles[i].LabelSelector = ray.Resources{"small": 0.001}, ray.LabelSelector{}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+	}
+	groups, err := serve(t, answer(200, "application/json", recorded(t, "placement-none.json"))).PlacementGroups(t.Context())
+	if err != nil || len(groups) != 0 {
+		t.Errorf("none: %v, %v", groups, err)
+	}
+}

@@ -62,7 +62,7 @@ type placementRow struct {
 func (r placementRow) group() ray.PlacementGroup {
 	g := ray.PlacementGroup{ID: r.ID, Name: r.Name, State: r.State, Detached: r.Detached, Scheduling: r.Stats.Scheduling}
 	for _, b := range r.Bundles {
-		g.Bundles = append(g.Bundles, ray.Bundle{Resources: b.Resources, LabelSelector: b.LabelSelector, NodeID: b.NodeID})
+		g.Bundles = append(g.Bundles, ray.PlacementBundle{Resources: b.Resources, LabelSelector: b.LabelSelector, NodeID: b.NodeID})
 	}
 	return g
 }

@@ -80,6 +80,9 @@ type queue struct {
 // takePlace waits until there are fewer active jobs than allowed, and counts the job
 // among them.
 func (e *Engine) takePlace(ctx context.Context, r Request, key, id string) error {
+	if r.Uncounted {
+		return nil
+	}
 	now := time.Now()
 	q := queue{engine: e, key: key, id: id, request: r, start: now, seen: now}
 	for {

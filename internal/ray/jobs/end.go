@@ -102,6 +102,18 @@ func (e *Engine) End(ctx context.Context, ref Ref, remove bool, stopTimeout time
 	return EndedNow, e.remove(ctx, ref.ID, job)
 }
 
+// Discard deletes the record of a run of this process that is over: what it was to do
+// shows elsewhere.
+func (e *Engine) Discard(ctx context.Context, run Run, job ray.Job) error {
+	key, err := e.key(ctx)
+	if err != nil {
+		return err
+	}
+	e.o.Registry.Disown(key, run.ID)
+	_, err = e.End(ctx, Ref{ID: run.ID, ClusterID: run.ClusterID, Stamp: run.Stamp, EndTime: job.EndTime}, true, 0)
+	return err
+}
+
 // Stop stops a run, which must still be this cluster's and ours, and waits up to
 // timeout until it is over; it returns the job as it ended. Its errors are ErrReplaced,
 // a *StopTimeoutError, and those of the cluster, of which KindNotFound is a record that

@@ -51,6 +51,9 @@ type Request struct {
 	// long and after how many. QueueTimeout bounds that; zero is no limit.
 	Queued       func(waited time.Duration, active int)
 	QueueTimeout time.Duration
+	// Uncounted is set for a job of seconds that does the provider's own work: it is not
+	// among the active ones, and does not wait for its turn.
+	Uncounted bool
 }
 
 // Environment variables that a job is told beside its own. The prefix is reserved:
@@ -243,7 +246,7 @@ func (e *Engine) Submit(ctx context.Context, r Request) (Run, error) {
 		}
 		if d.Adopt != nil {
 			run.Adopted, run.Job = true, *d.Adopt
-			if !d.Adopt.Status.Terminal() {
+			if !d.Adopt.Status.Terminal() && !r.Uncounted {
 				e.o.Registry.enter(key, d.ID, 0)
 			}
 			return run, nil

@@ -25,8 +25,7 @@ const (
 // autoscalerConfig is what `ray start --autoscaling-config` reads: nodes are
 // made by nodeProvider. Ray's short name for such a cluster, fake_multinode, works
 // in no wheel, since the defaults that it loads are in none; an external provider
-// needs none, but then every list must be there. The provider passes memory on as
-// a custom resource, which Ray refuses: that breaks the type broken.
+// needs none, but then every list must be there.
 //
 // v2 asks for all nodes in one call, v1 with a call for each, and v1 knows nodes
 // by their address, of which this machine has one.
@@ -50,17 +49,17 @@ available_node_types:
     max_workers: 0
     node_config: {}
   small:
-    resources: {CPU: 1, object_store_memory: 80000000, small: 1}
+    resources: {CPU: 1, memory: 100000000, object_store_memory: 80000000, small: 1}
     labels: {tier: small}
     max_workers: 4
     node_config: {}
   big:
-    resources: {CPU: 4, object_store_memory: 80000000, big: 1}
+    resources: {CPU: 4, memory: 100000000, object_store_memory: 80000000, big: 1}
     labels: {tier: big}
     max_workers: 2
     node_config: {}
   broken:
-    resources: {broken: 1, memory: 1}
+    resources: {broken: 1}
     max_workers: 1
     node_config: {}
 head_node_type: ray.head.default
@@ -82,7 +81,9 @@ rsync_filter: []
 // nodeProvider makes nodes that are processes of this machine. Ray's own gives the
 // first node of every head the same id, and so the head itself where
 // RAY_FAKE_CLUSTER is set for `ray start`: a GCS that knows these nodes as dead,
-// after a restart with Redis, would not let them in.
+// after a restart with Redis, would not let them in. It also hands memory, which the
+// node types of real clusters declare, to Ray as a custom resource, which Ray
+// refuses: a node here has what Ray finds.
 const nodeProvider = `
 import os
 import secrets
@@ -95,6 +96,12 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeP
 class NodeProvider(FakeMultiNodeProvider):
     def _next_hex_node_id(self):
         return secrets.token_hex(28)
+
+    def _create_node_with_resources_and_labels(self, node_config, tags, count, resources, labels):
+        if "broken" in resources:
+            raise RuntimeError("nodes of type broken can not be launched")
+        resources = {name: v for name, v in resources.items() if name != "memory"}
+        super()._create_node_with_resources_and_labels(node_config, tags, count, resources, labels)
 `
 
 // autoscalerArgs writes the configuration for a head whose GCS has its address,

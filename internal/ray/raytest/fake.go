@@ -56,6 +56,7 @@ type Fake struct {
 	ghosts      map[string]time.Time // when a deleted record comes back
 	overlaps    int
 	faults      []*Injected
+	placements  []*fakePlacement // in order of creation
 	severed     []string
 }
 
@@ -230,7 +231,8 @@ func (f *Fake) Close() {
 }
 
 // Restart makes the fake what a head is after a restart. Without Redis the
-// cluster has a new id and session and has forgotten jobs, logs and packages.
+// cluster has a new id and session and has forgotten jobs, logs, packages and
+// placement groups.
 // With Redis it keeps them, and has a new head node; jobs that were RUNNING stay so
 // until something asks the new head's agent about a job, then they fail
 // (measured on 2.60.0), and jobs that were PENDING do not start.
@@ -259,6 +261,7 @@ func (f *Fake) Restart(redis bool) {
 	f.jobs, f.order, f.logs = map[string]*fakeJob{}, nil, map[string]string{}
 	f.ended, f.ghosts = map[string]time.Time{}, map[string]time.Time{}
 	f.packages, f.pins = map[string][]byte{}, map[string]time.Time{}
+	f.placements = nil
 	f.nodes = []ray.Node{f.headNode()}
 }
 

@@ -107,6 +107,7 @@ func (f *Fake) route(r *request) func(*request) answer {
 		{"/api/v0/cluster_metadata", 4, get(f.serveMetadata)},
 		{"/api/v0/nodes", 0, get(f.serveNodes)},
 		{"/api/v0/actors", 0, get(f.serveActors)},
+		{"/api/v0/placement_groups", 0, get(f.servePlacementGroups)},
 		{"/api/v0/logs/file", 0, get(f.serveLogFile)},
 		{"/nodes", 0, get(f.serveSummary)},
 		{"/api/jobs/", 0, map[string]func(*request) answer{http.MethodGet: f.serveList, http.MethodPost: f.serveSubmit}},

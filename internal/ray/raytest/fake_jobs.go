@@ -236,11 +236,6 @@ func (f *Fake) submit(id string, req object) {
 		id: id, entrypoint: entrypoint, metadata: req.get("metadata"), runtimeEnv: req.get("runtime_env"),
 		submitted: now, startAt: now.Add(f.delay), status: ray.JobPending, message: msgSettingUp,
 	}
-	var env map[string]string
-	if r, ok := j.runtimeEnv.(object); ok {
-		env = stringMap(r.get("env_vars"))
-	}
-	j.script = run(j.entrypoint, env, f.commands)
 	var fits bool
 	j.fits, fits = f.fits(req)
 	switch {
@@ -329,7 +324,17 @@ func (f *Fake) settle() time.Time {
 			delete(f.ended, id) // nothing monitors it
 		}
 	}
+	f.schedule()
 	return now
+}
+
+// run begins the job's entrypoint.
+func (f *Fake) run(j *fakeJob) script {
+	var env map[string]string
+	if r, ok := j.runtimeEnv.(object); ok {
+		env = stringMap(r.get("env_vars"))
+	}
+	return run(j.entrypoint, env, f.commands, Driver{f})
 }
 
 func (f *Fake) advance(j *fakeJob, now time.Time) {
@@ -345,6 +350,7 @@ func (f *Fake) advance(j *fakeJob, now time.Time) {
 		f.entrypoints[j.entrypoint]++
 		j.run = &Execution{ID: j.id, Entrypoint: j.entrypoint, ClusterID: f.clusterID, Submitted: j.submitted, Started: j.startedAt}
 		f.runs = append(f.runs, j.run)
+		j.script = f.run(j)
 		f.write(j, j.startedAt)
 		// The supervisor's line comes after what the entrypoint writes at once.
 		f.log(j, fmt.Sprintf("Running entrypoint for job %s: %s\n", j.id, j.entrypoint))

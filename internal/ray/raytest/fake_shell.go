@@ -28,7 +28,7 @@ const forever = time.Duration(-1)
 // need: commands joined by ";", "&&" and "||" out of true, false, exit N, sleep N,
 // sleep infinity and echo, with $NAME from env_vars. Any other command is looked
 // up in commands, and not found as a shell would say it (127).
-func run(entrypoint string, env map[string]string, commands map[string]Command) script {
+func run(entrypoint string, env map[string]string, commands map[string]Command, driver Driver) script {
 	s := script{}
 	var now time.Duration
 	status := 0
@@ -66,6 +66,9 @@ func run(entrypoint string, env map[string]string, commands map[string]Command) 
 			if !ok {
 				cmd = Command{Output: "/bin/sh: 1: " + words[0] + ": not found\n", ExitCode: 127}
 			}
+			if cmd.Do != nil {
+				cmd.Output, cmd.ExitCode = cmd.Do(driver, args)
+			}
 			now += cmd.Takes
 			if cmd.Output != "" {
 				s.steps = append(s.steps, step{now, cmd.Output})
@@ -82,6 +85,9 @@ type Command struct {
 	Output   string
 	ExitCode int
 	Takes    time.Duration
+	// Do, if set, is called when the entrypoint begins, and gives Output and ExitCode.
+	// It must not use the Fake but through the driver.
+	Do func(driver Driver, args []string) (output string, exitCode int)
 }
 
 type shellCommand struct{ op, text string }

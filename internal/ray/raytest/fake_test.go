@@ -78,6 +78,68 @@ var varying = []struct {
 	{regexp.MustCompile(`"resources_total": \{[^}]*\}`), "RESOURCES"},
 }
 
+// varyingPlacement is what differs beside that in the rows of placement groups: how
+// many removed ones there were, and how often it was tried to place one.
+var varyingPlacement = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`[0-9a-f]{36}`), "GROUP"},
+	{regexp.MustCompile(`"\d{19}"`), "NANOS"},
+	{regexp.MustCompile(`_us": "[1-9]\d*"`), `_us": MICROS`},
+	{regexp.MustCompile(`"creator_job_id": "\d{8}"`), "JOB"},
+	{regexp.MustCompile(`"total": \d+, "num_after_truncation": \d+`), "TOTAL"},
+	{regexp.MustCompile(`"scheduling_attempt": \d+`), "ATTEMPT"},
+}
+
+func TestPlacementGroupsAreRaysByteForByte(t *testing.T) {
+	t.Parallel()
+	clock := NewClock()
+	f, _ := newFake(t, WithClock(clock.Now))
+	check := func(file string) {
+		t.Helper()
+		_, got := call(t, f, http.MethodGet, "/api/v0/placement_groups?detail=true&limit=10000&filter_keys=state&filter_predicates=!%3D&filter_values=REMOVED")
+		want, got := fixed(recorded(file)), fixed(got)
+		for _, v := range varyingPlacement {
+			want, got = v.pattern.ReplaceAllString(want, v.with), v.pattern.ReplaceAllString(got, v.with)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s, -recorded +fake:\n%s", file, diff)
+		}
+	}
+	worker := ray.Node{Total: ray.Resources{"small": 1}}
+	bundle := ray.PlacementBundle{Resources: ray.Resources{"small": 0.001}}
+	f.Drive(func(d Driver) {
+		if err := d.CreatePlacementGroup("o/n/g/11111111", []ray.PlacementBundle{bundle, bundle}); err != nil {
+			t.Error(err)
+		}
+	})
+	check("placement-pending.json")
+	first := f.AddNode(worker)
+	check("placement-pending.json") // all of its bundles or none
+	f.AddNode(worker)
+	check("placement-created.json")
+	f.KillNode(first)
+	check("placement-rescheduling.json")
+	f.AddNode(worker)
+	if got := f.PlacementGroups(); len(got) != 1 || got[0].State != ray.PlacementCreated || got[0].Placed() != 2 {
+		t.Errorf("got %+v, want it whole on another node", got)
+	}
+	f.Drive(func(d Driver) {
+		err := d.CreatePlacementGroup("o/n/g/11111111", []ray.PlacementBundle{bundle})
+		if err == nil || !strings.Contains(err.Error(), "already exists") {
+			t.Errorf("a second group of the name: %v", err)
+		}
+		if err := d.RemovePlacementGroup("o/n/g/11111111"); err != nil {
+			t.Error(err)
+		}
+		if d.HasPlacementGroup("o/n/g/11111111") {
+			t.Error("it is there after it was removed")
+		}
+	})
+	check("placement-none.json")
+}
+
 // fixed replaces what differs from head to head.
 func fixed(s string) string {
 	for _, v := range varying {
@@ -432,7 +494,7 @@ func TestShell(t *testing.T) {
 		"python train.py":         {steps: []step{{time.Second, "x\n"}}, ends: time.Second, exit: 2},
 		"nosuch":                  {steps: []step{{0, "/bin/sh: 1: nosuch: not found\n"}}, exit: 127},
 	} {
-		if diff := cmp.Diff(want, run(entrypoint, map[string]string{"X": "1"}, commands), cmp.AllowUnexported(script{}, step{})); diff != "" {
+		if diff := cmp.Diff(want, run(entrypoint, map[string]string{"X": "1"}, commands, Driver{}), cmp.AllowUnexported(script{}, step{})); diff != "" {
 			t.Errorf("%q: %s", entrypoint, diff)
 		}
 	}

@@ -1,0 +1,179 @@
+package autoscaling
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/conn"
+	"github.com/ray-iac/terraform-provider-ray/internal/fw"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+)
+
+// labelsSince is the first Ray whose autoscaler v2 starts nodes for the label
+// selectors of placement groups.
+var labelsSince = ray.Version{2, 51, 0}
+
+// ModifyPlan keeps what no apply would change, shows a floor that does not hold as a
+// change, and says what an apply would meet.
+func (r *policy) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() || r.Pool() == nil {
+		return
+	}
+	var plan policyModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if req.State.Raw.IsNull() {
+		marker, d := req.Private.GetKey(ctx, keyVersion)
+		resp.Diagnostics.Append(d...)
+		r.planCreate(ctx, &plan, len(marker) > 0, &resp.Diagnostics)
+		return
+	}
+	var state policyModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	r.planUpdate(ctx, &plan, &state, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+}
+
+// planCreate says what a create would meet; again is set for the second half of a
+// replacement.
+func (r *policy) planCreate(ctx context.Context, plan *policyModel, again bool, diags *diag.Diagnostics) {
+	cluster := r.cluster(ctx, plan, diags)
+	if cluster == nil || plan.Name.IsUnknown() {
+		return
+	}
+	plan.Owner = textOrNull(r.Pool().Owner())
+	if !again && claimsOf(cluster).create(claimKey(plan.Owner.ValueString(), plan.Name.ValueString())) {
+		diags.AddAttributeError(path.Root("name"), fmt.Sprintf("Two resources are policy %s", plan.Name.ValueString()),
+			"Another resource of this plan has the same owner and name on this cluster, so that both would manage the same placement groups. Give each its own name. (If this stands in the way of a destroy: terraform destroy -refresh=false.)")
+		return
+	}
+	f := r.check(ctx, cluster, plan, diags)
+	if f == nil || again {
+		return
+	}
+	_, groups, err := observe(ctx, cluster)
+	if err != nil {
+		return // the create will say what is wrong, if it still is
+	}
+	if s := f.sort(groups); len(s.own) > 0 {
+		diags.AddWarning(fmt.Sprintf("Policy %s is on the cluster already", plan.Name.ValueString()),
+			fmt.Sprintf("Placement groups of this owner and name are there: %s. Those of the planned floor are taken over, unless this apply destroys them first, and the others removed.", strings.Join(s.own, ", "))+r.ownerAdvice())
+	}
+}
+
+// planUpdate pins what state knows, since core has made every computed value unknown
+// where one argument changed, and opens what the apply will find.
+func (r *policy) planUpdate(ctx context.Context, plan, state *policyModel, diags *diag.Diagnostics) {
+	plan.Owner, plan.ClusterID, plan.Enforced, plan.Reasons = state.Owner, state.ClusterID, state.Enforced, state.Reasons
+	name := state.Name.ValueString()
+	cluster := r.cluster(ctx, plan, diags)
+	if cluster != nil && claimsOf(cluster).other(claimKey(state.Owner.ValueString(), name)) {
+		// An error would stand in the way of a destroy; the resource to be created gets one.
+		diags.AddAttributeWarning(path.Root("name"), fmt.Sprintf("Two resources are policy %s", name), "Another resource of this plan has the same owner and name on this cluster. Give each its own name.")
+	}
+	if !plan.Cluster.Equal(state.Cluster) {
+		plan.open()
+		plan.ClusterID = types.StringUnknown()
+	}
+	if !plan.NodeFloor.Equal(state.NodeFloor) {
+		plan.open()
+		if cluster != nil {
+			r.check(ctx, cluster, plan, diags)
+		}
+	}
+	if !state.Enforced.ValueBool() {
+		plan.open()
+		plan.ClusterID = types.StringUnknown()
+		var reasons []string
+		diags.Append(state.Reasons.ElementsAs(ctx, &reasons, false)...)
+		diags.AddAttributeWarning(path.Root("enforced"), fmt.Sprintf("Policy %s does not hold", name),
+			fmt.Sprintf("What is missing: %s. The apply enforces it again.", strings.Join(reasons, "; ")))
+	}
+}
+
+// check says what an apply of the planned floor would meet on the cluster as it is. It
+// returns nil where that can't be said: then the cluster may come with this apply.
+func (r *policy) check(ctx context.Context, cluster *conn.Cluster, plan *policyModel, diags *diag.Diagnostics) *floor {
+	_, known := plan.groups(ctx, diags)
+	if r.Pool().PlanChecks() == conn.PlanChecksOff || cluster.NeedsSession() || !known {
+		return nil
+	}
+	nodes, _, err := cluster.Nodes(ctx)
+	if err != nil {
+		return nil
+	}
+	f := plan.floor(ctx, r.Pool(), cluster, diags)
+	at := path.Root("node_floor")
+	if err := f.supported(ctx); err != nil {
+		fw.AddFinding(diags, r.Pool(), at, fmt.Sprintf("Policy %s needs a newer Ray", f.policy), fw.Detail(err))
+	}
+	autoscaler := cluster.Autoscaler(ctx)
+	if autoscaler == conn.AutoscalerNone {
+		fw.AddFinding(diags, r.Pool(), at, fmt.Sprintf("Policy %s is for a cluster without autoscaler", f.policy),
+			fmt.Sprintf("The cluster at %s has none, so that nothing starts nodes for the floor. The apply waits for nodes that others add, and is done at once where enough are there.", cluster.Address()))
+		return f
+	}
+	for _, g := range f.groups {
+		in := at.AtName("groups").AtMapKey(g.name)
+		switch {
+		case len(g.bundle.LabelSelector) > 0:
+			if autoscaler == conn.AutoscalerV1 {
+				fw.AddFinding(diags, r.Pool(), in.AtName("label_selector"), fmt.Sprintf("Group %s of policy %s is told by labels", g.name, f.policy),
+					"The cluster runs autoscaler v1, which does not know the labels of its node types: it may start other nodes than the selector needs. Use resource, or autoscaler v2.")
+			}
+		case !offered(nodes, g.bundle.Resources):
+			fw.AddFinding(diags, r.Pool(), in.AtName("resource"), fmt.Sprintf("No node has resource %s yet", g.bundle.Resources.Names()[0]),
+				fmt.Sprintf("Group %s of policy %s gets nodes only if a node type of the autoscaler declares the resource, which Ray tells nobody before such a node runs. Nodes now have: %s.", g.name, f.policy, strings.Join(markers(nodes), ", ")))
+		}
+	}
+	return f
+}
+
+// supported is an error of KindUnsupported where the cluster's Ray is too old.
+func (f *floor) supported(ctx context.Context) error {
+	if !slices.ContainsFunc(f.groups, func(g group) bool { return len(g.bundle.LabelSelector) > 0 }) {
+		return nil
+	}
+	return f.cluster.Require(ctx, "label_selector of a node_floor", labelsSince)
+}
+
+// offered reports whether an alive node has the resources.
+func offered(nodes []ray.Node, want ray.Resources) bool {
+	return slices.ContainsFunc(nodes, func(n ray.Node) bool {
+		for name, v := range want {
+			if n.Total[name] < v {
+				return false
+			}
+		}
+		return n.Alive()
+	})
+}
+
+// markers are the custom resources that alive nodes have.
+func markers(nodes []ray.Node) []string {
+	all := ray.Resources{}
+	for _, n := range nodes {
+		if n.Alive() {
+			all.Add(n.Total)
+		}
+	}
+	names := slices.DeleteFunc(all.Names(), func(name string) bool {
+		return name == "CPU" || name == "memory" || name == "object_store_memory" || slices.Contains(accelerators, name) || strings.HasPrefix(name, ray.ResourceNodeNamePrefix)
+	})
+	if len(names) == 0 {
+		return []string{"no custom resource"}
+	}
+	return names
+}

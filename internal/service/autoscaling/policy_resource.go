@@ -1,0 +1,309 @@
+package autoscaling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/conn"
+	"github.com/ray-iac/terraform-provider-ray/internal/fw"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
+)
+
+var (
+	_ resource.ResourceWithConfigure      = (*policy)(nil)
+	_ resource.ResourceWithValidateConfig = (*policy)(nil)
+	_ resource.ResourceWithModifyPlan     = (*policy)(nil)
+)
+
+// policy is ray_autoscaling_policy.
+type policy struct{ fw.Resource }
+
+func newPolicy() resource.Resource {
+	return &policy{fw.Resource{TypeName: "autoscaling_policy"}}
+}
+
+// Defaults of timeouts.
+const (
+	defaultWait   = 10 * time.Minute
+	defaultDelete = 5 * time.Minute
+)
+
+// keyVersion of the private state is always there: an object without it is new.
+const keyVersion = "v"
+
+// cluster is the one that m names; nil where it is not known yet or can't be, which
+// diags then says.
+func (r *policy) cluster(ctx context.Context, m *policyModel, diags *diag.Diagnostics) *conn.Cluster {
+	target, known, d := fw.TargetOf(ctx, m.Cluster)
+	diags.Append(d...)
+	if r.Pool() == nil || !known || d.HasError() {
+		return nil
+	}
+	cluster, err := r.Pool().Cluster(target)
+	if errors.As(err, new(*conn.UnknownError)) {
+		return nil
+	}
+	if err != nil {
+		fw.AddError(diags, path.Root("cluster"), fmt.Sprintf("Policy %s has no cluster", m.Name.ValueString()), err)
+		return nil
+	}
+	return cluster
+}
+
+// begin is what each change of a cluster begins with: nil, with an error in diags,
+// where it may not or can't go on.
+func (r *policy) begin(ctx context.Context, m *policyModel, summary string, diags *diag.Diagnostics) *conn.Cluster {
+	cluster := r.cluster(ctx, m, diags)
+	switch {
+	case diags.HasError():
+		return nil
+	case cluster == nil:
+		diags.AddError(summary, "The cluster's address, or the provider's configuration, is still not known in apply. Nothing was done.")
+		return nil
+	case r.Pool().ReadOnly():
+		diags.AddError(summary, "The provider is configured with read_only = true, so it changes nothing on a cluster. Apply with a configuration that may write.")
+		return nil
+	}
+	return cluster
+}
+
+// Create makes the floor and waits until it is enforced, or takes over what is there.
+func (r *policy) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var m policyModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &m)...)
+	limit, d := m.Timeouts.Create(ctx, defaultWait)
+	resp.Diagnostics.Append(d...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	summary := fmt.Sprintf("Policy %s is not enforced", m.Name.ValueString())
+	cluster := r.begin(ctx, &m, summary, &resp.Diagnostics)
+	if cluster == nil {
+		return
+	}
+	m.Owner = textOrNull(r.Pool().Owner())
+	f, err := r.apply(ctx, cluster, &m, limit, &resp.Diagnostics)
+	if f == nil || (err != nil && !f.touched) {
+		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
+		return // nothing was made
+	}
+	var unenforced *unenforcedError
+	switch {
+	case err == nil && len(f.adopted) > 0:
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Policy %s was taken over", m.Name.ValueString()),
+			fmt.Sprintf("Placement groups of this owner, name and floor were there: %s.", strings.Join(f.adopted, ", "))+r.ownerAdvice())
+	case errors.As(err, &unenforced) && unenforced.interrupted:
+		// An error would taint what merely was not waited for.
+		resp.Diagnostics.AddWarning(fmt.Sprintf("The wait for policy %s was interrupted", m.Name.ValueString()),
+			fw.Sentence(err.Error())+" The floor stays on the cluster and goes on asking for nodes; the next plan looks again, and the next apply waits on where it is needed.")
+	case err != nil:
+		r.addError(&resp.Diagnostics, summary, err, limit, "The floor stays on the cluster as far as it was made, and goes on asking for nodes. Terraform calls the policy tainted: the next apply makes it anew, a destroy removes it, and terraform untaint keeps it, so that the next apply waits on.")
+	}
+	var reasons []string
+	if err != nil {
+		reasons = []string{err.Error()}
+	}
+	if unenforced != nil {
+		reasons = unenforced.reasons
+	}
+	m.found(ctx, reasons, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
+}
+
+// apply enforces the floor on the cluster, whose id it records. The floor is nil where
+// nothing was tried.
+func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m *policyModel, limit time.Duration, diags *diag.Diagnostics) (*floor, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, jobs.ErrDeadline)
+	defer cancel()
+	f := m.floor(ctx, r.Pool(), cluster, diags)
+	if err := f.supported(ctx); err != nil {
+		return nil, err
+	}
+	id, err := clusterID(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	m.ClusterID = textOrNull(id)
+	key := claimKey(f.owner, f.policy)
+	unlock, err := claimsOf(cluster).lock(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	claimsOf(cluster).take(key)
+	return f, f.enforce(ctx)
+}
+
+// addError says why a floor is not enforced, and what becomes of it.
+func (r *policy) addError(diags *diag.Diagnostics, summary string, err error, limit time.Duration, next string) {
+	var unenforced *unenforcedError
+	switch {
+	case errors.As(err, &unenforced) && unenforced.interrupted:
+		diags.AddError(summary, "The wait was interrupted; "+err.Error()+". "+next)
+	case errors.As(err, &unenforced):
+		diags.AddAttributeError(path.Root("node_floor"), fmt.Sprintf("%s after %s", summary, limit),
+			fw.Sentence(err.Error())+"\n\n"+next+" Where nodes only take longer, raise timeouts; where they never come, look at the autoscaler's limits and its log (monitor.log on the head).")
+	default:
+		diags.AddError(summary, fw.Detail(err)+"\n\n"+next)
+	}
+}
+
+// ownerAdvice is for who takes over without an owner.
+func (r *policy) ownerAdvice() string {
+	if r.Pool().Owner() != "" {
+		return ""
+	}
+	return " The provider has no owner, so a policy of the same name in another configuration would be taken over alike: set owner in the provider's configuration."
+}
+
+// Read looks whether the floor still holds. The recorded cluster_id stays: a replaced
+// cluster is for the plan to show.
+func (r *policy) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var m policyModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	name := m.Name.ValueString()
+	var found diag.Diagnostics
+	cluster := r.cluster(ctx, &m, &found)
+	if found.HasError() {
+		// This plan may just give the policy another cluster.
+		for _, d := range found {
+			resp.Diagnostics.AddWarning(fmt.Sprintf("Policy %s was not refreshed", name), d.Detail())
+		}
+	}
+	if cluster == nil {
+		return
+	}
+	id, groups, err := observe(ctx, cluster)
+	switch {
+	case err != nil && r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err):
+		fw.AddWarning(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Policy %s could not be refreshed and is kept as it was", name), err)
+		return
+	case err != nil:
+		fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Policy %s could not be refreshed", name), err)
+		return
+	case replaced(&m, id):
+		m.found(ctx, []string{fmt.Sprintf("the cluster was replaced: %s was recorded, %s answers now", m.ClusterID.ValueString(), id)}, &resp.Diagnostics)
+	default:
+		m.found(ctx, m.floor(ctx, r.Pool(), cluster, &resp.Diagnostics).sort(groups).reasons(), &resp.Diagnostics)
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+// replaced reports whether another cluster answers than the one of the last apply.
+func replaced(m *policyModel, id string) bool {
+	return id != "" && !m.ClusterID.IsNull() && m.ClusterID.ValueString() != id
+}
+
+// Update enforces what the plan changed, or what the refresh found missing.
+func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, state policyModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	limit, d := plan.Timeouts.Update(ctx, defaultWait)
+	resp.Diagnostics.Append(d...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if !plan.Enforced.IsUnknown() { // timeouts alone
+		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		return
+	}
+	summary := fmt.Sprintf("Policy %s is not enforced", plan.Name.ValueString())
+	cluster := r.begin(ctx, &plan, summary, &resp.Diagnostics)
+	if cluster == nil {
+		return
+	}
+	planned := plan.ClusterID
+	if !planned.IsUnknown() {
+		id, err := clusterID(ctx, cluster)
+		if err == nil && replaced(&plan, id) {
+			err = &ray.Error{Kind: ray.KindWrongCluster, Op: "change policy " + plan.Name.ValueString(), Address: cluster.Address(), Message: fmt.Sprintf("the plan was made for cluster %s, and cluster %s answers now; plan and apply again", planned.ValueString(), id)}
+		}
+		if err != nil {
+			fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
+			return
+		}
+	}
+	_, err := r.apply(ctx, cluster, &plan, limit, &resp.Diagnostics)
+	if err != nil {
+		r.addError(&resp.Diagnostics, summary, err, limit, "What was held before is still held where it was there. The next apply goes on.")
+		return
+	}
+	plan.found(ctx, nil, &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	if !plan.Cluster.Equal(state.Cluster) && replaced(&state, plan.ClusterID.ValueString()) {
+		r.leave(ctx, &state, &resp.Diagnostics)
+	}
+}
+
+// leave removes the floor from the cluster that the policy was on before.
+func (r *policy) leave(ctx context.Context, m *policyModel, diags *diag.Diagnostics) {
+	var found diag.Diagnostics
+	r.remove(ctx, m, &found)
+	for _, d := range found {
+		diags.AddWarning(fmt.Sprintf("Policy %s may still hold nodes of its former cluster", m.Name.ValueString()), d.Summary()+": "+d.Detail())
+	}
+}
+
+// Delete lets the nodes go.
+func (r *policy) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var m policyModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
+	limit, d := m.Timeouts.Delete(ctx, defaultDelete)
+	resp.Diagnostics.Append(d...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, jobs.ErrDeadline)
+	defer cancel()
+	r.remove(ctx, &m, &resp.Diagnostics)
+}
+
+// remove removes the policy's placement groups where they are its own and the cluster
+// is the one that it was on.
+func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnostics) {
+	name := m.Name.ValueString()
+	summary := fmt.Sprintf("Policy %s was not removed", name)
+	cluster := r.begin(ctx, m, summary, diags)
+	if cluster == nil {
+		return
+	}
+	id, err := clusterID(ctx, cluster)
+	if err != nil {
+		fw.AddError(diags, path.Empty(), summary, err)
+		return
+	}
+	if replaced(m, id) {
+		diags.AddWarning(fmt.Sprintf("Policy %s is not on this cluster any more", name),
+			fmt.Sprintf("It was enforced on cluster %s, and cluster %s answers at %s now. Nothing was removed there.", m.ClusterID.ValueString(), id, cluster.Address()))
+		return
+	}
+	f := m.floor(ctx, r.Pool(), cluster, diags)
+	key := claimKey(f.owner, f.policy)
+	unlock, err := claimsOf(cluster).lock(ctx, key)
+	if err != nil {
+		fw.AddError(diags, path.Empty(), summary, err)
+		return
+	}
+	defer unlock()
+	if claimsOf(cluster).isTaken(key) {
+		diags.AddWarning(fmt.Sprintf("Policy %s was taken over by its replacement", name),
+			"Another resource of this apply has the same owner and name, as after a rename without a moved block or with create_before_destroy. What it holds was left as it is.")
+		return
+	}
+	if err := f.release(ctx); err != nil {
+		fw.AddError(diags, path.Empty(), summary, err)
+	}
+}
