@@ -132,3 +132,28 @@ func (b Bundle) shape() string {
 
 // String is "2 x {CPU: 1, GPU: 0.5} with tier=small".
 func (b Bundle) String() string { return fmt.Sprintf("%d x %s", b.Count, b.shape()) }
+
+// Fits reports whether a node has what one of the bundle takes, by its total
+// resources and its labels.
+func (b Bundle) Fits(n Node) bool {
+	for name, v := range b.Resources {
+		if n.Total[name] < v-smallest/2 {
+			return false
+		}
+	}
+	return len(b.Selectors) == 0 || slices.ContainsFunc(b.Selectors, func(s LabelSelector) bool { return s.matches(n.Labels) })
+}
+
+// smallest is the unit that Ray counts resources in.
+const smallest = 0.0001
+
+func (s LabelSelector) matches(labels map[string]string) bool {
+	for label := range s {
+		values, not := s.Terms(label)
+		got, ok := labels[label]
+		if (ok && slices.Contains(values, got)) == not {
+			return false
+		}
+	}
+	return true
+}

@@ -210,6 +210,8 @@ type reportV1 struct {
 			} `json:"unavailable_node_information"`
 		} `json:"node_availabilities"`
 	} `json:"node_availability_summary"`
+
+	taken []floorV1
 }
 
 // reportV1 reads the report; found is false where none was written.
@@ -220,11 +222,35 @@ func (c *Client) reportV1(ctx context.Context) (*reportV1, bool, error) {
 	}
 	var status struct {
 		Report *reportV1 `json:"autoscaler_report"`
+		Load   struct {
+			Floor []floorV1 `json:"request_demand"`
+		} `json:"load_metrics_report"`
 	}
 	if err := json.Unmarshal(value, &status); err != nil {
 		return nil, false, c.protocolError("read the autoscaler's report", "not the JSON that Ray writes", err)
 	}
-	return status.Report, status.Report != nil, nil
+	if status.Report == nil {
+		return nil, false, nil
+	}
+	status.Report.taken = status.Load.Floor
+	return status.Report, true, nil
+}
+
+// floorV1 is one shape of the cluster-wide request as v1 reports it: [{"CPU": 1}, 2].
+type floorV1 ray.Bundle
+
+// UnmarshalJSON reads the pair.
+func (f *floorV1) UnmarshalJSON(text []byte) error {
+	return json.Unmarshal(text, &[]any{&f.Resources, &f.Count})
+}
+
+// floor is the cluster-wide request that the last round went by.
+func (r *reportV1) floor() []ray.Bundle {
+	var out []ray.Bundle
+	for _, f := range r.taken {
+		out = append(out, ray.Bundle(f))
+	}
+	return ray.NormalBundles(out)
 }
 
 // readOnly reports whether every node type is one that the read-only provider

@@ -6,7 +6,7 @@
 //	c, err := gcs.New(gcs.Options{Address: "10.0.0.1:6379"}) // does not dial
 //	nodes, err := c.Nodes(ctx)
 //
-// All but SetFloor and KillPending only reads. A call costs about half a millisecond of the
+// All but SetFloor and CancelUnplaced only reads. A call costs about half a millisecond of the
 // GCS's time; node and status lists grow by 0.7 kB a node, dead ones included.
 //
 // # Which cluster

@@ -23,17 +23,38 @@ type Scaling struct {
 	// Autoscaler is as Client.Autoscaler returns it.
 	Autoscaler string
 	Launches   Launches
-	// Waiting is all work that waits; Infeasible is what of it no node type can
+	// Waiting is all work that waits; InfeasibleDemand is what of it no node type can
 	// hold, which only v2 tells.
-	Waiting, Infeasible []Demand
+	Waiting, InfeasibleDemand []Demand
 	// Floor is the cluster-wide request: what the whole cluster must be able to
 	// hold, busy or not. There is one per cluster, and the last writer's replaces
 	// all before it. In its normal form (ray.NormalBundles).
 	Floor []ray.Bundle
-	// InfeasibleFloor is the floor where v2 can't grow the cluster to hold all of
-	// it, and for that reason enforces nothing of it. v1 enforces what fits and
-	// says nothing.
+	// InfeasibleFloor is the floor of v2's last round where the cluster can't grow to
+	// hold all of it, and for that reason nothing of it is enforced. v1 enforces what
+	// fits and says nothing.
 	InfeasibleFloor []ray.Bundle
+
+	state, seen int64        // v2: the number of this state, and of that of its last round
+	taken       []ray.Bundle // v1: the floor of its last round
+}
+
+// Infeasible reports whether v2 has found that the cluster can't grow to hold Floor,
+// the present one: its verdict on one before may be there for a round.
+func (s Scaling) Infeasible() bool {
+	return len(s.InfeasibleFloor) > 0 && ray.SameBundles(s.InfeasibleFloor, s.Floor)
+}
+
+// TakenSince reports whether the autoscaler made a round that went by Floor, as it
+// was in an earlier answer and still is in s.
+func (s Scaling) TakenSince(earlier Scaling) bool {
+	if !ray.SameBundles(s.Floor, earlier.Floor) {
+		return false
+	}
+	if s.Autoscaler == AutoscalerV1 {
+		return ray.SameBundles(s.taken, s.Floor)
+	}
+	return s.seen > earlier.state
 }
 
 // Scaling asks for all of it.
@@ -49,8 +70,11 @@ func (c *Client) Scaling(ctx context.Context) (Scaling, error) {
 	if err != nil {
 		return Scaling{}, err
 	}
-	out := Scaling{Autoscaler: version}
 	resources, state := status.GetClusterResourceState(), status.GetAutoscalingState()
+	out := Scaling{
+		Autoscaler: version,
+		state:      resources.GetClusterResourceStateVersion(), seen: state.GetLastSeenClusterResourceStateVersion(),
+	}
 	for _, r := range resources.GetPendingResourceRequests() {
 		out.Waiting = append(out.Waiting, Demand{Bundle: bundle(r.GetRequest(), r.GetCount())})
 	}
@@ -61,16 +85,16 @@ func (c *Client) Scaling(ctx context.Context) (Scaling, error) {
 			return Scaling{}, err
 		}
 		if found {
-			out.Launches = report.launches()
+			out.Launches, out.taken = report.launches(), report.floor()
 		}
-		out.Floor, err = c.floorV1(ctx)
+		out.Floor, err = c.requestV1(ctx)
 		return out, err
 	}
 	out.Launches = launchesV2(state)
 	for _, r := range state.GetInfeasibleResourceRequests() {
-		out.Infeasible = append(out.Infeasible, Demand{Bundle: bundle(r, 1)})
+		out.InfeasibleDemand = append(out.InfeasibleDemand, Demand{Bundle: bundle(r, 1)})
 	}
-	out.Infeasible = append(normalDemands(out.Infeasible), gangs(state.GetInfeasibleGangResourceRequests())...)
+	out.InfeasibleDemand = append(normalDemands(out.InfeasibleDemand), gangs(state.GetInfeasibleGangResourceRequests())...)
 	out.Floor = constraint(resources.GetClusterResourceConstraints())
 	out.InfeasibleFloor = constraint(state.GetInfeasibleClusterResourceConstraints())
 	return out, nil
@@ -151,8 +175,8 @@ func normalDemands(demands []Demand) []Demand {
 	return out
 }
 
-// floorV1 reads the request that v1 goes by.
-func (c *Client) floorV1(ctx context.Context) ([]ray.Bundle, error) {
+// requestV1 reads the request that v1 goes by.
+func (c *Client) requestV1(ctx context.Context) ([]ray.Bundle, error) {
 	value, found, err := c.KVGet(ctx, "", keyV1Floor)
 	if err != nil || !found {
 		return nil, err
@@ -166,6 +190,24 @@ func (c *Client) floorV1(ctx context.Context) ([]ray.Bundle, error) {
 		bundles[i] = ray.Bundle{Resources: shape, Count: 1}
 	}
 	return ray.NormalBundles(bundles), nil
+}
+
+// coordinator is the actor of Ray Data and Ray Train v2
+// (data/_internal/cluster_autoscaler/default_autoscaling_coordinator.py).
+const coordinator = "AutoscalingCoordinator"
+
+// Coordinated reports whether the actor of Ray Data and Ray Train lives that replaces
+// the cluster-wide request every 20 s by what their jobs need, and by none where none
+// runs. The first such job makes it, and nothing ends it but the cluster.
+//
+// ActorInfoGcsService/GetNamedActorInfo, in Ray 2.9 already.
+func (c *Client) Coordinated(ctx context.Context) (bool, error) {
+	reply, err := call(ctx, c, "look for the "+coordinator, c.actors.GetNamedActorInfo,
+		&raypb.GetNamedActorInfoRequest{Name: coordinator, RayNamespace: coordinator})
+	if ray.IsKind(err, ray.KindNotFound) {
+		return false, nil
+	}
+	return err == nil && reply.GetActorTableData().GetState() != raypb.ActorTableData_DEAD, err
 }
 
 // MaxFloor is the most bundles that SetFloor sends: an autoscaler packs them one

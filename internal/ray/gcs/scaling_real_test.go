@@ -76,15 +76,6 @@ func TestRealFloor(t *testing.T) {
 	}
 }
 
-func scaling(t *testing.T, c *gcs.Client) gcs.Scaling {
-	t.Helper()
-	s, err := c.Scaling(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // within waits until something is so.
 func within(t *testing.T, what string, is func() bool) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/gcs"
@@ -53,7 +54,7 @@ func TestScaling_ofV2(t *testing.T) {
 		{Bundle: ray.Bundle{Resources: ray.Resources{"CPU": 1}, Count: 2}, Strategy: "STRICT_SPREAD"},
 	}
 	want := gcs.Scaling{
-		Autoscaler: gcs.AutoscalerV2, Waiting: waiting, Infeasible: waiting,
+		Autoscaler: gcs.AutoscalerV2, Waiting: waiting, InfeasibleDemand: waiting,
 		Launches: gcs.Launches{
 			Pending:    []gcs.Launch{{NodeType: "small", Count: 1, RequestedAt: at(1)}},
 			Infeasible: []ray.Resources{{"CPU": 1}, {"CPU": 64}},
@@ -61,7 +62,7 @@ func TestScaling_ofV2(t *testing.T) {
 	}
 	_, c := start(t, state)
 	got, err := c.Scaling(t.Context())
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(gcs.Scaling{})); diff != "" || err != nil {
 		t.Errorf("scaling, %v (-want +got):\n%s", err, diff)
 	}
 }
@@ -71,7 +72,7 @@ func TestScaling_ofV1(t *testing.T) {
 	_, c := start(t, scalingState(gcs.AutoscalerV1))
 	want := gcs.Scaling{Autoscaler: gcs.AutoscalerV1, Launches: gcs.Launches{Pending: []gcs.Launch{{NodeType: "small", Count: 2}}}}
 	got, err := c.Scaling(t.Context())
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(gcs.Scaling{})); diff != "" || err != nil {
 		t.Errorf("scaling, %v (-want +got):\n%s", err, diff)
 	}
 }
@@ -111,6 +112,60 @@ func TestSetFloor_isReadBackInItsNormalForm(t *testing.T) {
 	}
 }
 
+func TestTakenSince(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("c1", 28)
+	set := func(t *testing.T, c *gcs.Client, version string) gcs.Scaling {
+		t.Helper()
+		if err := c.SetFloor(t.Context(), version, id, []ray.Bundle{small(2)}); err != nil {
+			t.Fatal(err)
+		}
+		return scaling(t, c)
+	}
+	t.Run("v1", func(t *testing.T) {
+		fake, c := start(t, scalingState(gcs.AutoscalerV1))
+		first := set(t, c, gcs.AutoscalerV1)
+		if scaling(t, c).TakenSince(first) {
+			t.Error("taken before v1 has reported it")
+		}
+		fake.Update(func(s *raytest.GCSState) {
+			s.KV[""]["__autoscaling_status"] = []byte(`{"autoscaler_report": {"active_nodes": {"head": 1}}, "load_metrics_report": {"request_demand": [[{"small": 1}, 2]]}}`)
+		})
+		if !scaling(t, c).TakenSince(first) {
+			t.Error("not taken, though v1 has reported it")
+		}
+	})
+	t.Run("v2", func(t *testing.T) {
+		state := scalingState(gcs.AutoscalerV2)
+		state.Asleep = true
+		fake, c := start(t, state)
+		first := set(t, c, gcs.AutoscalerV2)
+		if scaling(t, c).TakenSince(first) {
+			t.Error("taken before v2 has made a round")
+		}
+		fake.Update(func(s *raytest.GCSState) { s.Asleep = false })
+		if !scaling(t, c).TakenSince(first) {
+			t.Error("not taken, though v2 has made a round")
+		}
+		if err := c.SetFloor(t.Context(), gcs.AutoscalerV2, id, nil); err != nil {
+			t.Fatal(err)
+		}
+		if scaling(t, c).TakenSince(first) {
+			t.Error("taken, though it was replaced")
+		}
+	})
+}
+
+func TestCoordinated(t *testing.T) {
+	t.Parallel()
+	for _, want := range []bool{false, true} {
+		_, c := start(t, raytest.GCSState{Coordinated: want})
+		if got, err := c.Coordinated(t.Context()); got != want || err != nil {
+			t.Errorf("Coordinated = %t, %v, want %t", got, err, want)
+		}
+	}
+}
+
 func TestSetFloor_sendsNothingThatItShouldNot(t *testing.T) {
 	t.Parallel()
 	fake, c := start(t, scalingState(gcs.AutoscalerV2))
@@ -139,4 +194,13 @@ func TestSetFloor_sendsNothingThatItShouldNot(t *testing.T) {
 			t.Error("a refused floor was written")
 		}
 	})
+}
+
+func scaling(t *testing.T, c *gcs.Client) gcs.Scaling {
+	t.Helper()
+	s, err := c.Scaling(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

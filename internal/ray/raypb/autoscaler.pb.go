@@ -371,7 +371,9 @@ func (x *NodeState) GetIdleDurationMs() int64 {
 }
 
 type ClusterResourceState struct {
-	state                       protoimpl.MessageState    `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Grows with every answer of the GCS, of whatever caller.
+	ClusterResourceStateVersion int64                     `protobuf:"varint,1,opt,name=cluster_resource_state_version,json=clusterResourceStateVersion,proto3" json:"cluster_resource_state_version,omitempty"`
 	NodeStates                  []*NodeState              `protobuf:"bytes,3,rep,name=node_states,json=nodeStates,proto3" json:"node_states,omitempty"`
 	PendingResourceRequests     []*ResourceRequestByCount `protobuf:"bytes,4,rep,name=pending_resource_requests,json=pendingResourceRequests,proto3" json:"pending_resource_requests,omitempty"`
 	PendingGangResourceRequests []*GangResourceRequest    `protobuf:"bytes,5,rep,name=pending_gang_resource_requests,json=pendingGangResourceRequests,proto3" json:"pending_gang_resource_requests,omitempty"`
@@ -410,6 +412,13 @@ func (x *ClusterResourceState) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ClusterResourceState.ProtoReflect.Descriptor instead.
 func (*ClusterResourceState) Descriptor() ([]byte, []int) {
 	return file_autoscaler_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ClusterResourceState) GetClusterResourceStateVersion() int64 {
+	if x != nil {
+		return x.ClusterResourceStateVersion
+	}
+	return 0
 }
 
 func (x *ClusterResourceState) GetNodeStates() []*NodeState {
@@ -678,7 +687,9 @@ func (x *PendingInstance) GetDetails() string {
 }
 
 type AutoscalingState struct {
-	state                                protoimpl.MessageState       `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version of the state that the last round went by.
+	LastSeenClusterResourceStateVersion  int64                        `protobuf:"varint,1,opt,name=last_seen_cluster_resource_state_version,json=lastSeenClusterResourceStateVersion,proto3" json:"last_seen_cluster_resource_state_version,omitempty"`
 	PendingInstanceRequests              []*PendingInstanceRequest    `protobuf:"bytes,3,rep,name=pending_instance_requests,json=pendingInstanceRequests,proto3" json:"pending_instance_requests,omitempty"`
 	InfeasibleResourceRequests           []*ResourceRequest           `protobuf:"bytes,4,rep,name=infeasible_resource_requests,json=infeasibleResourceRequests,proto3" json:"infeasible_resource_requests,omitempty"`
 	InfeasibleGangResourceRequests       []*GangResourceRequest       `protobuf:"bytes,5,rep,name=infeasible_gang_resource_requests,json=infeasibleGangResourceRequests,proto3" json:"infeasible_gang_resource_requests,omitempty"`
@@ -717,6 +728,13 @@ func (x *AutoscalingState) ProtoReflect() protoreflect.Message {
 // Deprecated: Use AutoscalingState.ProtoReflect.Descriptor instead.
 func (*AutoscalingState) Descriptor() ([]byte, []int) {
 	return file_autoscaler_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *AutoscalingState) GetLastSeenClusterResourceStateVersion() int64 {
+	if x != nil {
+		return x.LastSeenClusterResourceStateVersion
+	}
+	return 0
 }
 
 func (x *AutoscalingState) GetPendingInstanceRequests() []*PendingInstanceRequest {
@@ -959,8 +977,9 @@ const file_autoscaler_proto_rawDesc = "" +
 	"\x10idle_duration_ms\x18\t \x01(\x03R\x0eidleDurationMs\x1aE\n" +
 	"\x17AvailableResourcesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xcf\x03\n" +
-	"\x14ClusterResourceState\x12>\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\x94\x04\n" +
+	"\x14ClusterResourceState\x12C\n" +
+	"\x1ecluster_resource_state_version\x18\x01 \x01(\x03R\x1bclusterResourceStateVersion\x12>\n" +
 	"\vnode_states\x18\x03 \x03(\v2\x1d.ray.rpc.autoscaler.NodeStateR\n" +
 	"nodeStates\x12f\n" +
 	"\x19pending_resource_requests\x18\x04 \x03(\v2*.ray.rpc.autoscaler.ResourceRequestByCountR\x17pendingResourceRequests\x12l\n" +
@@ -987,8 +1006,9 @@ const file_autoscaler_proto_rawDesc = "" +
 	"instanceId\x12\x1d\n" +
 	"\n" +
 	"ip_address\x18\x04 \x01(\tR\tipAddress\x12\x18\n" +
-	"\adetails\x18\x05 \x01(\tR\adetails\"\x93\x05\n" +
-	"\x10AutoscalingState\x12f\n" +
+	"\adetails\x18\x05 \x01(\tR\adetails\"\xea\x05\n" +
+	"\x10AutoscalingState\x12U\n" +
+	"(last_seen_cluster_resource_state_version\x18\x01 \x01(\x03R#lastSeenClusterResourceStateVersion\x12f\n" +
 	"\x19pending_instance_requests\x18\x03 \x03(\v2*.ray.rpc.autoscaler.PendingInstanceRequestR\x17pendingInstanceRequests\x12e\n" +
 	"\x1cinfeasible_resource_requests\x18\x04 \x03(\v2#.ray.rpc.autoscaler.ResourceRequestR\x1ainfeasibleResourceRequests\x12r\n" +
 	"!infeasible_gang_resource_requests\x18\x05 \x03(\v2'.ray.rpc.autoscaler.GangResourceRequestR\x1einfeasibleGangResourceRequests\x12\x84\x01\n" +

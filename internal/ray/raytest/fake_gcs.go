@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raypb"
@@ -37,11 +38,16 @@ type GCSState struct {
 	Jobs []ray.Job
 	// KV is by namespace, then key. It wins over what the fields above publish.
 	KV map[string]map[string][]byte
-	// Autoscaling is the report of an autoscaler v2; nil where none has reported.
+	// Autoscaling is the report of an autoscaler v2; nil where none has reported. It
+	// is always of a round that was made since the last answer, unless Asleep is set.
 	Autoscaling *raypb.AutoscalingState
+	Asleep      bool
 	// Floor is the cluster-wide resource request, as it was last written; nil where
 	// none was. What an autoscaler makes of it is Autoscaling's and Nodes' to say.
 	Floor *raypb.ClusterResourceConstraint
+	// Coordinated is a cluster that has run Ray Data or Ray Train: it has the actor
+	// AutoscalingCoordinator. What that does is left to the test.
+	Coordinated bool
 	// Waiting and WaitingGroups are the work that waits for a place.
 	Waiting       []*raypb.ResourceRequestByCount
 	WaitingGroups []*raypb.GangResourceRequest
@@ -68,6 +74,8 @@ type FakeGCS struct {
 	mu      sync.Mutex
 	state   GCSState
 	calls   map[string]int
+	version int64        // of the last state that was given out
+	seen    int64        // of that which the autoscaler's last round went by
 	server  *grpc.Server // nil while down
 	serving sync.WaitGroup
 }
@@ -260,8 +268,13 @@ func (f *FakeGCS) InternalKVPut(_ context.Context, r *raypb.InternalKVPutRequest
 // GetClusterStatus tells what is free where, the cluster-wide request, what waits,
 // and the autoscaler's report.
 func (f *FakeGCS) GetClusterStatus(context.Context, *raypb.GetClusterStatusRequest) (*raypb.GetClusterStatusReply, error) {
+	if !f.state.Asleep {
+		f.version++
+		f.seen = f.version
+	}
+	f.version++
 	resources := &raypb.ClusterResourceState{
-		ClusterSessionName:      f.state.SessionName,
+		ClusterResourceStateVersion: f.version, ClusterSessionName: f.state.SessionName,
 		PendingResourceRequests: f.state.Waiting, PendingGangResourceRequests: f.state.WaitingGroups,
 	}
 	if f.state.Floor != nil {
@@ -284,7 +297,12 @@ func (f *FakeGCS) GetClusterStatus(context.Context, *raypb.GetClusterStatusReque
 		}
 		resources.NodeStates = append(resources.NodeStates, s)
 	}
-	return &raypb.GetClusterStatusReply{AutoscalingState: f.state.Autoscaling, ClusterResourceState: resources}, nil
+	reply := &raypb.GetClusterStatusReply{ClusterResourceState: resources}
+	if f.state.Autoscaling != nil {
+		reply.AutoscalingState = proto.CloneOf(f.state.Autoscaling)
+		reply.AutoscalingState.LastSeenClusterResourceStateVersion = f.seen
+	}
+	return reply, nil
 }
 
 // available is what a node has free; Ray leaves out what is used up.
@@ -304,9 +322,12 @@ func available(n ray.Node) map[string]float64 {
 
 const supervisorName = "_ray_internal_job_actor_"
 
-// GetNamedActorInfo knows the supervisors of jobs that are not over. Their actor
-// id is the submission id.
+// GetNamedActorInfo knows the supervisors of jobs that are not over, whose actor id is
+// the submission id, and the AutoscalingCoordinator.
 func (f *FakeGCS) GetNamedActorInfo(_ context.Context, r *raypb.GetNamedActorInfoRequest) (*raypb.GetNamedActorInfoReply, error) {
+	if name := "AutoscalingCoordinator"; f.state.Coordinated && r.GetName() == name && r.GetRayNamespace() == name {
+		return &raypb.GetNamedActorInfoReply{Status: &raypb.GcsStatus{}, ActorTableData: &raypb.ActorTableData{State: raypb.ActorTableData_ALIVE}}, nil
+	}
 	id, _ := strings.CutPrefix(r.GetName(), supervisorName)
 	for _, j := range f.state.Jobs {
 		if j.SubmissionID != id || j.Status.Terminal() || r.GetRayNamespace() != "SUPERVISOR_ACTOR_RAY_NAMESPACE" {

@@ -2,11 +2,14 @@
 // ray_autoscaling_policy, which says how few nodes it may leave, and the data source
 // ray_autoscaler_status.
 //
-// A policy has one backend, which is what it is enforced by. The only one yet is
-// node_floor: detached STRICT_SPREAD placement groups in the Ray namespace
+// A policy has one backend, which is what it is enforced by. resource_floor is Ray's
+// cluster-wide resource request, whose engine is package ray/autoscaler: one per
+// cluster, for all policies of a process one lock and one claim.
+//
+// node_floor is detached STRICT_SPREAD placement groups in the Ray namespace
 // terraform.ray-iac, one for each group of nodes, whose bundles are so small that
 // they cost nothing, but keep an autoscaler from letting their nodes go. What is
-// worth knowing before changing anything:
+// worth knowing before changing it:
 //
 //   - Groups are named <owner>/<policy>/<group>/<8 hex digits of the spec>. By the
 //     name a policy finds its own again, after a crash and for its destroy, and the

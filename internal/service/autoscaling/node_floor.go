@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
@@ -93,6 +94,27 @@ func (f *floor) owns(name string) bool {
 	parts := strings.Split(name, "/")
 	n := len(parts)
 	return n >= 4 && parts[n-3] == f.policy && strings.Join(parts[:n-3], "/") == f.owner && len(parts[n-1]) == 8
+}
+
+func (f *floor) at() path.Path { return path.Root("node_floor") }
+
+func (f *floor) key() string { return claimKey(f.owner, f.policy) }
+
+func (f *floor) made() bool { return f.touched }
+
+func (f *floor) tookOver() string {
+	if len(f.adopted) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Placement groups of this owner, name and floor were there: %s.", strings.Join(f.adopted, ", "))
+}
+
+func (f *floor) drift(ctx context.Context) (string, []string, error) {
+	id, groups, err := observe(ctx, f.cluster)
+	if err != nil {
+		return "", nil, err
+	}
+	return id, f.sort(groups).reasons(), nil
 }
 
 // sight is one look at what a policy has on its cluster.
@@ -232,18 +254,18 @@ func (f *floor) enforce(ctx context.Context) error {
 }
 
 // release removes all placement groups of the policy.
-func (f *floor) release(ctx context.Context) error {
+func (f *floor) release(ctx context.Context) (left string, err error) {
 	defer f.ends.Wait()
 	for range mostJobs {
 		s, err := f.look(ctx)
 		if err != nil || len(s.own) == 0 {
-			return err
+			return "", err
 		}
 		if err := f.do(ctx, task{Create: []newGroup{}, Remove: s.own}); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return errors.New("placement groups of this policy are there again each time that they are removed; does another apply run?")
+	return "", errors.New("placement groups of this policy are there again each time that they are removed; does another apply run?")
 }
 
 // launches is what the autoscaler does about what is missing; nothing where the GCS

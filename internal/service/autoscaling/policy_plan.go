@@ -42,6 +42,10 @@ func (r *policy) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest,
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	if kind, _ := plan.sameBackend(ctx, &state, &resp.Diagnostics); !kind {
+		// The old backend holds what it holds until the policy is destroyed.
+		resp.RequiresReplace = append(resp.RequiresReplace, path.Root("node_floor"), path.Root("resource_floor"))
+	}
 	r.planUpdate(ctx, &plan, &state, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 }
@@ -57,6 +61,10 @@ func (r *policy) planCreate(ctx context.Context, plan *policyModel, again bool, 
 	if !again && claimsOf(cluster).create(claimKey(plan.Owner.ValueString(), plan.Name.ValueString())) {
 		diags.AddAttributeError(path.Root("name"), fmt.Sprintf("Two resources are policy %s", plan.Name.ValueString()),
 			"Another resource of this plan has the same owner and name on this cluster, so that both would manage the same placement groups. Give each its own name. (If this stands in the way of a destroy: terraform destroy -refresh=false.)")
+		return
+	}
+	if plan.NodeFloor.IsNull() {
+		r.planRequest(ctx, cluster, plan, again, diags)
 		return
 	}
 	f := r.check(ctx, cluster, plan, diags)
@@ -87,9 +95,16 @@ func (r *policy) planUpdate(ctx context.Context, plan, state *policyModel, diags
 		plan.open()
 		plan.ClusterID = types.StringUnknown()
 	}
-	if !plan.NodeFloor.Equal(state.NodeFloor) {
+	if cluster != nil && state.NodeFloor.IsNull() && claimsOf(cluster).other(requestKey) {
+		diags.AddAttributeWarning(path.Root("resource_floor"), "Two policies have a resource floor", twoRequests)
+	}
+	if kind, same := plan.sameBackend(ctx, state, diags); !same {
 		plan.open()
-		if cluster != nil {
+		switch {
+		case cluster == nil:
+		case plan.NodeFloor.IsNull():
+			r.checkRequest(ctx, cluster, plan, kind, diags)
+		default:
 			r.check(ctx, cluster, plan, diags)
 		}
 	}

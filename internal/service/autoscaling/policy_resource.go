@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -90,67 +89,70 @@ func (r *policy) Create(ctx context.Context, req resource.CreateRequest, resp *r
 		return
 	}
 	m.Owner = textOrNull(r.Pool().Owner())
-	f, err := r.apply(ctx, cluster, &m, limit, &resp.Diagnostics)
-	if f == nil || (err != nil && !f.touched) {
+	b, err := r.apply(ctx, cluster, &m, limit, &resp.Diagnostics)
+	if b == nil || (err != nil && !b.made()) {
 		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
 		return // nothing was made
 	}
 	var unenforced *unenforcedError
 	switch {
-	case err == nil && len(f.adopted) > 0:
-		resp.Diagnostics.AddWarning(fmt.Sprintf("Policy %s was taken over", m.Name.ValueString()),
-			fmt.Sprintf("Placement groups of this owner, name and floor were there: %s.", strings.Join(f.adopted, ", "))+r.ownerAdvice())
+	case err == nil && b.tookOver() != "":
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Policy %s was taken over", m.Name.ValueString()), b.tookOver()+r.ownerAdvice())
 	case errors.As(err, &unenforced) && unenforced.interrupted:
 		// An error would taint what merely was not waited for.
 		resp.Diagnostics.AddWarning(fmt.Sprintf("The wait for policy %s was interrupted", m.Name.ValueString()),
 			fw.Sentence(err.Error())+" The floor stays on the cluster and goes on asking for nodes; the next plan looks again, and the next apply waits on where it is needed.")
 	case err != nil:
-		r.addError(&resp.Diagnostics, summary, err, limit, "The floor stays on the cluster as far as it was made, and goes on asking for nodes. Terraform calls the policy tainted: the next apply makes it anew, a destroy removes it, and terraform untaint keeps it, so that the next apply waits on.")
+		r.addError(&resp.Diagnostics, b, summary, err, limit, "The floor stays on the cluster as far as it was made, and goes on asking for nodes. Terraform calls the policy tainted: the next apply makes it anew, a destroy removes it, and terraform untaint keeps it, so that the next apply waits on.")
 	}
-	var reasons []string
-	if err != nil {
-		reasons = []string{err.Error()}
-	}
-	if unenforced != nil {
-		reasons = unenforced.reasons
-	}
-	m.found(ctx, reasons, &resp.Diagnostics)
+	m.found(ctx, reasonsOf(err), &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
 }
 
-// apply enforces the floor on the cluster, whose id it records. The floor is nil where
-// nothing was tried.
-func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m *policyModel, limit time.Duration, diags *diag.Diagnostics) (*floor, error) {
+// apply enforces the floor on the cluster, whose id it records. The backend is nil
+// where nothing was tried.
+func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m *policyModel, limit time.Duration, diags *diag.Diagnostics) (backend, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, jobs.ErrDeadline)
 	defer cancel()
-	f := m.floor(ctx, r.Pool(), cluster, diags)
-	if err := f.supported(ctx); err != nil {
-		return nil, err
-	}
 	id, err := clusterID(ctx, cluster)
 	if err != nil {
 		return nil, err
 	}
 	m.ClusterID = textOrNull(id)
-	key := claimKey(f.owner, f.policy)
-	unlock, err := claimsOf(cluster).lock(ctx, key)
+	b := m.backend(ctx, r.Pool(), cluster, id, diags)
+	if err := b.supported(ctx); err != nil {
+		return nil, err
+	}
+	unlock, err := claimsOf(cluster).lock(ctx, b.key())
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	claimsOf(cluster).take(key)
-	return f, f.enforce(ctx)
+	claimsOf(cluster).take(b.key())
+	return b, b.enforce(ctx)
+}
+
+// reasonsOf is what is missing after enforce ended with err.
+func reasonsOf(err error) []string {
+	var unenforced *unenforcedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unenforced) && len(unenforced.reasons) > 0:
+		return unenforced.reasons
+	}
+	return []string{err.Error()}
 }
 
 // addError says why a floor is not enforced, and what becomes of it.
-func (r *policy) addError(diags *diag.Diagnostics, summary string, err error, limit time.Duration, next string) {
+func (r *policy) addError(diags *diag.Diagnostics, b backend, summary string, err error, limit time.Duration, next string) {
 	var unenforced *unenforcedError
 	switch {
 	case errors.As(err, &unenforced) && unenforced.interrupted:
 		diags.AddError(summary, "The wait was interrupted; "+err.Error()+". "+next)
 	case errors.As(err, &unenforced):
-		diags.AddAttributeError(path.Root("node_floor"), fmt.Sprintf("%s after %s", summary, limit),
+		diags.AddAttributeError(b.at(), fmt.Sprintf("%s after %s", summary, limit),
 			fw.Sentence(err.Error())+"\n\n"+next+" Where nodes only take longer, raise timeouts; where they never come, look at the autoscaler's limits and its log (monitor.log on the head).")
 	default:
 		diags.AddError(summary, fw.Detail(err)+"\n\n"+next)
@@ -185,7 +187,7 @@ func (r *policy) Read(ctx context.Context, req resource.ReadRequest, resp *resou
 	if cluster == nil {
 		return
 	}
-	id, groups, err := observe(ctx, cluster)
+	id, reasons, err := m.backend(ctx, r.Pool(), cluster, m.ClusterID.ValueString(), &resp.Diagnostics).drift(ctx)
 	switch {
 	case err != nil && r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err):
 		fw.AddWarning(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Policy %s could not be refreshed and is kept as it was", name), err)
@@ -196,7 +198,7 @@ func (r *policy) Read(ctx context.Context, req resource.ReadRequest, resp *resou
 	case replaced(&m, id):
 		m.found(ctx, []string{fmt.Sprintf("the cluster was replaced: %s was recorded, %s answers now", m.ClusterID.ValueString(), id)}, &resp.Diagnostics)
 	default:
-		m.found(ctx, m.floor(ctx, r.Pool(), cluster, &resp.Diagnostics).sort(groups).reasons(), &resp.Diagnostics)
+		m.found(ctx, reasons, &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }
@@ -236,9 +238,14 @@ func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 			return
 		}
 	}
-	_, err := r.apply(ctx, cluster, &plan, limit, &resp.Diagnostics)
+	b, err := r.apply(ctx, cluster, &plan, limit, &resp.Diagnostics)
 	if err != nil {
-		r.addError(&resp.Diagnostics, summary, err, limit, "What was held before is still held where it was there. The next apply goes on.")
+		r.addError(&resp.Diagnostics, b, summary, err, limit, "What was held before is still held where it was there. The next apply goes on.")
+		if b != nil && plan.NodeFloor.IsNull() && b.made() {
+			// A request has no owner: only what the state says of it is taken back.
+			plan.found(ctx, reasonsOf(err), &resp.Diagnostics)
+			resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		}
 		return
 	}
 	plan.found(ctx, nil, &resp.Diagnostics)
@@ -271,8 +278,7 @@ func (r *policy) Delete(ctx context.Context, req resource.DeleteRequest, resp *r
 	r.remove(ctx, &m, &resp.Diagnostics)
 }
 
-// remove removes the policy's placement groups where they are its own and the cluster
-// is the one that it was on.
+// remove takes the policy back where the cluster is the one that it was on.
 func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnostics) {
 	name := m.Name.ValueString()
 	summary := fmt.Sprintf("Policy %s was not removed", name)
@@ -290,20 +296,23 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 			fmt.Sprintf("It was enforced on cluster %s, and cluster %s answers at %s now. Nothing was removed there.", m.ClusterID.ValueString(), id, cluster.Address()))
 		return
 	}
-	f := m.floor(ctx, r.Pool(), cluster, diags)
-	key := claimKey(f.owner, f.policy)
-	unlock, err := claimsOf(cluster).lock(ctx, key)
+	b := m.backend(ctx, r.Pool(), cluster, id, diags)
+	unlock, err := claimsOf(cluster).lock(ctx, b.key())
 	if err != nil {
 		fw.AddError(diags, path.Empty(), summary, err)
 		return
 	}
 	defer unlock()
-	if claimsOf(cluster).isTaken(key) {
+	if claimsOf(cluster).isTaken(b.key()) {
 		diags.AddWarning(fmt.Sprintf("Policy %s was taken over by its replacement", name),
-			"Another resource of this apply has the same owner and name, as after a rename without a moved block or with create_before_destroy. What it holds was left as it is.")
+			"Another resource of this apply manages the same on the cluster, as after a rename without a moved block or with create_before_destroy. What it holds was left as it is.")
 		return
 	}
-	if err := f.release(ctx); err != nil {
+	left, err := b.release(ctx)
+	if err != nil {
 		fw.AddError(diags, path.Empty(), summary, err)
+	}
+	if left != "" {
+		diags.AddWarning(fmt.Sprintf("Policy %s had nothing left to take back", name), left)
 	}
 }

@@ -36,9 +36,9 @@ const label = `[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?`
 // Schema is that of ray_autoscaling_policy.
 func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Says how few nodes an autoscaling Ray cluster may have, and holds it to that. A policy has exactly one backend, which is how it is enforced; today that is `node_floor`.\n\n" +
+		MarkdownDescription: "Says how few nodes an autoscaling Ray cluster may have, and holds it to that. A policy has exactly one backend, which is how it is enforced: `node_floor`, the one for most clusters, or `resource_floor`.\n\n" +
 			"The apply is done when the floor is true: the nodes are alive and held. A refresh looks again, and a floor that does not hold any more, because a node died, somebody removed it, or the head was replaced, is a planned change with the reason as a warning. The destroy lets the nodes go, and the autoscaler removes them when they are idle.\n\n" +
-			"A policy needs no import: a create takes over what is on the cluster under the same owner and name.",
+			"A policy needs no import: a create takes over what is on the cluster under the same owner and name. A change from one backend to the other replaces the policy.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
 				Required:            true,
@@ -46,8 +46,9 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 				Validators:          []validator.String{stringvalidator.RegexMatches(policyName, "must begin with a letter or digit and have at most 96 of A-Z a-z 0-9 _ . -")},
 				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			},
-			"cluster":    fw.ClusterAttribute(),
-			"node_floor": nodeFloorAttribute(),
+			"cluster":        fw.ClusterAttribute(),
+			"node_floor":     nodeFloorAttribute(),
+			"resource_floor": resourceFloorAttribute(),
 			"timeouts": fw.Timeouts(ctx, timeouts.Opts{
 				Create: true, CreateDescription: "How long a create waits for the nodes. Default: `10m`.",
 				Update: true, UpdateDescription: "How long an update waits for the nodes. Default: `10m`.",
@@ -156,8 +157,12 @@ func (r *policy) ValidateConfig(ctx context.Context, req resource.ValidateConfig
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if m.NodeFloor.IsNull() {
-		resp.Diagnostics.AddError("The policy has no backend", "A policy is enforced by exactly one backend. Set node_floor.")
+	switch {
+	case m.NodeFloor.IsNull() && m.ResourceFloor.IsNull():
+		resp.Diagnostics.AddError("The policy has no backend", "A policy is enforced by exactly one backend. Set node_floor or resource_floor.")
+		return
+	case !m.NodeFloor.IsNull() && !m.NodeFloor.IsUnknown() && !m.ResourceFloor.IsNull() && !m.ResourceFloor.IsUnknown():
+		resp.Diagnostics.AddAttributeError(path.Root("resource_floor"), "The policy has two backends", "A policy is enforced by exactly one backend. Keep node_floor or resource_floor, or make two policies.")
 		return
 	}
 	models, _ := m.groupModels(ctx, &resp.Diagnostics)

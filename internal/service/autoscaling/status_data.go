@@ -186,8 +186,8 @@ func (d *statusData) Read(ctx context.Context, req datasource.ReadRequest, resp 
 		PendingDemand: demandModels(scaling.Waiting), Floor: bundleModels(scaling.Floor),
 	}
 	if scaling.Autoscaler != conn.AutoscalerV1 {
-		m.InfeasibleDemand = demandModels(scaling.Infeasible)
-		m.FloorInfeasible = types.BoolValue(len(scaling.InfeasibleFloor) > 0)
+		m.InfeasibleDemand = demandModels(scaling.InfeasibleDemand)
+		m.FloorInfeasible = types.BoolValue(scaling.Infeasible())
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }

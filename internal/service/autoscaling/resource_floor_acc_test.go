@@ -1,0 +1,127 @@
+//go:build unix
+
+package autoscaling_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/acctest"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/gcs"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
+)
+
+// request is a policy with this resource floor.
+func (c cluster) request(floor string) string {
+	return strings.Replace(c.config(""), "node_floor = { groups = {} }", "resource_floor = {"+floor+"}", 1)
+}
+
+// asked is the cluster-wide request.
+func (c cluster) asked(client *gcs.Client) string {
+	c.t.Helper()
+	now, err := client.Scaling(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var out []string
+	for _, b := range now.Floor {
+		out = append(out, b.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+func (c cluster) gcs() *gcs.Client {
+	c.t.Helper()
+	client, err := gcs.New(gcs.Options{Address: c.head.GCSAddress})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func TestAccPolicy_resourceFloorHoldsAndIsTakenBack(t *testing.T) {
+	t.Parallel()
+	version := raytest.AutoscalerV1
+	if strings.Contains(filepath.Base(acctest.CLI(t)), "tofu") {
+		version = raytest.AutoscalerV2
+	}
+	c := startCluster(t, raytest.HeadOptions{Autoscaler: version})
+	client := c.gcs()
+	w := acctest.NewWorkspace(t)
+	two := c.request(`bundles = [{ resources = { small = 1 }, count = 2 }]`)
+	w.Write("main.tf", two)
+	w.Apply()
+	if got := c.alive("small"); len(got) != 2 {
+		t.Fatalf("after the apply %d nodes are there, want 2", len(got))
+	}
+	w.PlanNothing()
+	c.stays("small", 2, 8*time.Second) // the autoscaler lets idle nodes go after 6 s
+
+	id, err := client.ClusterID(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.SetFloor(t.Context(), string(version), id, []ray.Bundle{{Resources: ray.Resources{"small": 1}, Count: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.Run("plan", "-detailed-exitcode"); r.ExitCode != 2 || !r.Contains("it is 1 x {small: 1}, ours is 2 x {small: 1}") {
+		t.Errorf("the plan does not show that the request was replaced: exit code %d\n%s", r.ExitCode, r.Output)
+	}
+	w.Apply()
+	if version == raytest.AutoscalerV2 {
+		w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 }, count = 9 }]`))
+		if r := w.Run("apply", "-auto-approve"); r.ExitCode != 1 || !r.Contains("can't grow to hold 9 x {small: 1}") {
+			t.Errorf("an infeasible floor was applied: exit code %d\n%s", r.ExitCode, r.Output)
+		}
+	}
+	if got := c.asked(client); got != "2 x {small: 1}" {
+		t.Errorf("the cluster's request is %q", got)
+	}
+	w.Write("main.tf", two)
+	w.PlanNothing()
+	w.Destroy()
+	if got := c.asked(client); got != "" {
+		t.Errorf("after the destroy the cluster's request is %q", got)
+	}
+	c.eventually("small", 0)
+}
+
+// A real job with Ray Data leaves the actor behind that takes every request back.
+func TestSlowAccPolicy_resourceFloorAfterRayData(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2})
+	client := c.gcs()
+	w := acctest.NewWorkspace(t)
+	job := `
+resource "ray_job" "data" {
+  name        = "data"
+  runtime_env = { pip = { packages = ["pandas", "pyarrow"] } }
+  command     = ["python", "-c", "import ray; print(ray.data.range(100).map_batches(lambda b: b).take_all()[:1])"]
+}
+`
+	head, _, _ := strings.Cut(c.config(""), "resource ")
+	w.Write("main.tf", head+job)
+	w.Apply()
+	w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 } }]`)+job)
+	if r := w.Run("apply", "-auto-approve"); r.ExitCode != 1 || !r.Contains("node_floor") || !r.Contains("Policy floor would not stay") {
+		t.Errorf("a request that would not stay was applied: exit code %d\n%s", r.ExitCode, r.Output)
+	}
+	w.Write("main.tf", c.request(`contested = true, bundles = [{ resources = { small = 1 } }]`)+job)
+	w.Apply()
+	began := time.Now()
+	for c.asked(client) != "" {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("after %s the cluster's request is still ours", time.Since(began).Round(time.Second))
+		}
+		time.Sleep(time.Second)
+	}
+	t.Logf("the request was taken back after %s", time.Since(began).Round(time.Second))
+	if r := w.Run("plan", "-detailed-exitcode"); r.ExitCode != 2 || !r.Contains("is gone") {
+		t.Errorf("the plan does not show it: exit code %d\n%s", r.ExitCode, r.Output)
+	}
+	w.Destroy()
+}
