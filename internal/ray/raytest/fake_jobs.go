@@ -338,7 +338,9 @@ func (f *Fake) run(j *fakeJob) script {
 }
 
 func (f *Fake) advance(j *fakeJob, now time.Time) {
-	if (!j.stale || j.watched) && j.status == ray.JobPending && now.Sub(j.submitted) >= f.startTimeout {
+	limit := j.submitted.Add(f.startTimeout)
+	inTime := !j.stale && !j.startAt.IsZero() && j.startAt.Before(limit)
+	if (!j.stale || j.watched) && j.status == ray.JobPending && !inTime && !limit.After(now) {
 		f.end(j, now, Outcome{Status: ray.JobFailed, ErrorType: "JOB_SUPERVISOR_ACTOR_START_TIMEOUT", Message: fmt.Sprintf(msgStartTimeout, f.startTimeout.Seconds())})
 	}
 	if j.stale || j.status.Terminal() {
