@@ -179,23 +179,40 @@ func (h *Head) nodeOptions() NodeOptions {
 // without it is another one, which knows nothing.
 func (h *Head) Restart(ctx context.Context) error {
 	before := h.self
+	for attempt := 1; ; attempt++ {
+		n, err := h.startAgain(ctx, before)
+		if n != nil {
+			h.self = n
+		}
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("restart a Ray head: %w\n%s", err, h.Log())
+		if n == nil || attempt == 3 || ctx.Err() != nil || !strings.Contains(tail(n.log, 4<<10), startTimedOut) {
+			return err
+		}
+		if err := errors.Join(n.Kill(ctx), os.Rename(n.log, fmt.Sprintf("%s.restart-%d", n.log, attempt))); err != nil {
+			return err
+		}
+	}
+}
+
+// startAgain starts the head's own node in the place of one that has ended.
+func (h *Head) startAgain(ctx context.Context, before *Node) (*Node, error) {
 	h.restarts++
 	args, err := h.args(before.ports)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n, err := h.startNode(before.ports, before.Name, args, h.nodeOptions())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	h.self, n.before = n, before.ID
+	n.before = before.ID
 	if h.opts.NoDashboard {
-		return n.waitFor(ctx, "the GCS to listen", h.dialGCS)
+		return n, n.waitFor(ctx, "the GCS to listen", h.dialGCS)
 	}
-	if err := n.waitAlive(ctx); err != nil {
-		return fmt.Errorf("restart a Ray head: %w\n%s", err, h.Log())
-	}
-	return nil
+	return n, n.waitAlive(ctx)
 }
 
 // AddNode adds a worker node and returns when Ray counts it as alive.

@@ -125,3 +125,45 @@ resource "ray_job" "data" {
 	}
 	w.Destroy()
 }
+
+// v2 keeps the request in the memory of the GCS: with Redis the cluster is the same
+// after a restart, and the request is gone.
+func TestSlowAccPolicy_resourceFloorIsLostWithTheHead(t *testing.T) {
+	t.Parallel()
+	acctest.CLI(t)
+	redis, err := raytest.StartRedis(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = redis.Close() })
+	c := startCluster(t, raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2, Redis: redis})
+	w := acctest.NewWorkspace(t)
+	w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 } }]`))
+	w.Apply()
+	before := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]
+	if err := c.head.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.head.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(time.Second) { // the head's nodes are told apart a moment later
+		if address, err := c.api.GCSAddress(t.Context()); err == nil && address != "" {
+			break
+		} else if time.Since(began) > time.Minute {
+			t.Fatalf("the dashboard does not name the GCS: %v", err)
+		}
+	}
+	if r := planUntil(t, w, 2); !r.Contains("is gone, as after a restart of the head") {
+		t.Errorf("the plan does not say why:\n%s", r.Output)
+	}
+	w.Apply()
+	if got := len(c.alive("small")); got != 1 {
+		t.Errorf("after the apply %d nodes are there, want 1", got)
+	}
+	if after := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]; after != before {
+		t.Errorf("cluster id %v, want %v: the head has its Redis", after, before)
+	}
+	w.PlanNothing()
+	w.Destroy()
+}
