@@ -29,6 +29,11 @@ const (
 	waiters = 200
 	// runners of them run, which takes 140 MiB each; the others wait for a node.
 	runners = 40
+	// between two ends a head has time for what the last one costs it. Ray's job agent
+	// looks at each PENDING job once a second, in the process that also reads logs: with
+	// 160 of them it reads a few logs a second, so that the results of a burst of ends
+	// wait for it.
+	between = 730 * time.Millisecond
 	// noticeLimit is the median from a job's end to the return of its apply.
 	noticeLimit = 0.5
 	// grown is how old a wait is before it is measured: then it is asked as seldom as
@@ -173,7 +178,7 @@ func (b *bench) noticeMany(ctx context.Context, w way) ([]float64, error) {
 		return nil, err
 	}
 	for _, gate := range gates {
-		if err := errors.Join(os.WriteFile(gate, []byte("\n"), 0o600), pause(ctx, 130*time.Millisecond)); err != nil {
+		if err := errors.Join(os.WriteFile(gate, []byte("\n"), 0o600), pause(ctx, between)); err != nil {
 			return nil, err
 		}
 	}

@@ -36,10 +36,11 @@ type Engine struct {
 	// slots bounds the look-ups in flight: a head answers 8 at a time as fast as 64.
 	slots chan struct{}
 	// nodesLock is held by whoever uses nodes, the ids of the nodes that were alive at
-	// nodesAt.
+	// nodesAt, and headSince, when the head among them had started.
 	nodesLock chan struct{}
 	nodes     map[string]bool
 	nodesAt   time.Time
+	headSince time.Time // zero where Ray does not tell
 	// copies bounds the logs that are read for copies at the same time.
 	copies chan struct{}
 	// listing is held by the one caller that lists the cluster's jobs.

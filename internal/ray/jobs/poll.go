@@ -24,8 +24,8 @@ const (
 	listWorth = 5
 	// restShare bounds the part of its time for which the polling of many jobs may keep
 	// a head busy: after a round it rests for so many times as long, at most for maxRest.
-	restShare = 4
-	maxRest   = 3 * time.Second
+	restShare = 3
+	maxRest   = 2 * time.Second
 )
 
 const (

@@ -20,11 +20,9 @@ import (
 // job, and gives it up 15 minutes after its submission, as any that did not start
 // (RAY_JOB_START_TIMEOUT_SECONDS).
 const (
-	// staleAfter is how often a wait looks whether a RUNNING job's node is alive, and
-	// how long a PENDING one must have no supervisor.
+	// staleAfter is how often a wait looks whether a RUNNING job's node is alive, after
+	// how long it looks after a PENDING one, and how long that must have no supervisor.
 	staleAfter = 10 * time.Second
-	// unbornAfter is after how many times as long a PENDING job is looked after.
-	unbornAfter = 3
 	// nodesFor is how long a list of nodes serves.
 	nodesFor = 5 * time.Second
 	// reconciled is how long the agent takes to find out, once it was asked: 1 to 2 s.
@@ -66,13 +64,28 @@ func (e *Engine) aliveNodes(ctx context.Context, since time.Time) (map[string]bo
 		return nil, err
 	}
 	alive := map[string]bool{}
+	e.headSince = time.Time{}
 	for _, n := range list {
 		if n.Alive() {
 			alive[n.NodeID] = true
 		}
+		if n.Alive() && n.Head {
+			e.headSince = n.StartedAt
+		}
 	}
 	e.nodes, e.nodesAt = alive, asked
 	return alive, nil
+}
+
+// outlived reports whether the job was submitted to an earlier head than the one that
+// answers now; also where Ray does not tell when that started.
+func (e *Engine) outlived(ctx context.Context, job ray.Job) (bool, error) {
+	if _, err := e.aliveNodes(ctx, time.Now().Add(-nodesFor)); err != nil {
+		return false, err
+	}
+	e.nodesLock <- struct{}{} // nobody holds it for long
+	defer func() { <-e.nodesLock }()
+	return e.headSince.IsZero() || job.StartTime.Before(e.headSince), nil
 }
 
 // Reconcile has Ray look after a job that reads RUNNING although its node is gone,
@@ -110,12 +123,11 @@ func (e *Engine) Reconcile(ctx context.Context, job ray.Job) (now ray.Job, gone 
 
 // unborn is what a wait knows of a PENDING job's supervisor.
 type unborn struct {
-	// next is when to look whether it lives; zero is not until the job was PENDING for
-	// long, or the cluster was lost.
+	// next is when to look whether it lives.
 	next time.Time
-	// missed is set where it did not live at the last look, and told where Ray was told
-	// to look after the job.
-	missed, told bool
+	// missed is set where it did not live at the last look, rest where it does, and told
+	// where Ray was told to look after the job.
+	missed, rest, told bool
 }
 
 // textUnborn is said of a job whose supervisor died with the head.
@@ -134,25 +146,38 @@ func (w *wait) lookAfter(ctx context.Context) {
 	}
 	now := time.Now()
 	if u.next.IsZero() {
-		u.next = now.Add(unbornAfter * w.engine.staleAfter)
+		u.next = now.Add(w.engine.staleAfter)
 	}
-	if now.Before(u.next) {
+	if u.rest || now.Before(u.next) {
 		return
 	}
 	u.next = now.Add(w.engine.staleAfter)
-	api, err := w.engine.o.Dashboard(ctx)
-	if err != nil {
-		return // the next look says what is wrong
-	}
-	alive, err := api.SupervisorAlive(ctx, w.run.ID)
+	lost, err := w.engine.unborn(ctx, w.last)
 	switch {
-	case err != nil:
-	case alive:
-		u.missed, u.next = false, now.Add(time.Hour)
+	case err != nil: // the next look says what is wrong
+	case !lost:
+		u.missed, u.rest = false, true
 	case !u.missed:
-		u.missed = true // it may be just about to be made
+		u.missed = true // a supervisor may be just about to be made
 	default:
-		_, err := api.Stop(ctx, w.run.ID)
-		u.told = err == nil
+		if api, err := w.engine.o.Dashboard(ctx); err == nil {
+			_, err := api.Stop(ctx, w.run.ID)
+			u.told = err == nil
+		}
 	}
+}
+
+// unborn reports whether a PENDING job has no supervisor, and was submitted to an
+// earlier head.
+func (e *Engine) unborn(ctx context.Context, job ray.Job) (bool, error) {
+	before, err := e.outlived(ctx, job)
+	if err != nil || !before {
+		return false, err
+	}
+	api, err := e.o.Dashboard(ctx)
+	if err != nil {
+		return false, err
+	}
+	alive, err := api.SupervisorAlive(ctx, job.SubmissionID)
+	return !alive, err
 }

@@ -91,6 +91,7 @@ func TestStalePending(t *testing.T) {
 		t.Parallel()
 		fake := newFake(t, raytest.WithStartTimeout(2*time.Second))
 		run := mustSubmit(t, newEngine(t, fake), waiting())
+		time.Sleep(5 * time.Millisecond) // Ray tells whole ones
 		fake.Restart(true)
 		var said atomic.Bool
 		e := newEngine(t, fake)
@@ -119,8 +120,8 @@ func TestStalePending(t *testing.T) {
 		if _, verdict, err := e.Wait(ctx, run, jobs.Succeeded, nil); verdict != jobs.Interrupted || err != nil {
 			t.Errorf("verdict %d, %v", verdict, err)
 		}
-		if r := fake.Requests(); r["POST /api/jobs/{id}/stop"] != 0 || r["GET /api/v0/actors"] != 1 {
-			t.Errorf("requests %v, want one look for the supervisor and no stop", r)
+		if r := fake.Requests(); r["POST /api/jobs/{id}/stop"] != 0 || r["GET /api/v0/actors"] != 0 || r["GET /api/v0/nodes"] != 1 {
+			t.Errorf("requests %v, want one look at the nodes and no stop", r)
 		}
 	})
 }

@@ -143,7 +143,7 @@ func (w *wait) look(ctx context.Context, s sight, progress Progress) (v Verdict,
 	}
 	if err == nil {
 		if !w.lost.IsZero() {
-			w.nodeSeen, w.unborn.next = time.Time{}, time.Now()
+			w.nodeSeen, w.unborn.rest = time.Time{}, false
 		}
 		w.last, w.lost = job, time.Time{}
 		if w.running.IsZero() && job.Status == ray.JobRunning {
