@@ -60,7 +60,7 @@ func (b *bench) wait(ctx context.Context) (table, error) {
 	t := table{
 		title: "wait: from a job's end in Ray to the return of its apply",
 		notes: []string{
-			fmt.Sprintf("of %d jobs %d run, end one after another, and count from Ray's own time of their end to Terraform's \"Creation complete\"", waiters, runners),
+			fmt.Sprintf("of %d jobs %d run, end one after another, %s apart, and count from Ray's own time of their end to Terraform's \"Creation complete\"", waiters, runners, between),
 			"over plain HTTP they are looked at by lists of all records, for which the head may spend a quarter of its time",
 			"requests are those of the provider to a fake head, jobs and all else together",
 		},
