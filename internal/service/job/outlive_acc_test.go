@@ -62,6 +62,7 @@ func TestSlowAccJob_headRestartsWithRedis(t *testing.T) {
 	}
 	w.Apply("-var=seconds=1")
 	w.PlanNothing("-var=seconds=1")
+	w.Destroy() // while the head is there
 }
 
 func TestSlowAccJob_headRestartsWithoutRedis(t *testing.T) {
@@ -73,4 +74,5 @@ func TestSlowAccJob_headRestartsWithoutRedis(t *testing.T) {
 	}
 	w.Apply("-var=seconds=1")
 	w.PlanNothing("-var=seconds=1")
+	w.Destroy() // while the head is there
 }
