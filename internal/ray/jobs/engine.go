@@ -35,12 +35,9 @@ type Engine struct {
 	o Options
 	// slots bounds the look-ups in flight: a head answers 8 at a time as fast as 64.
 	slots chan struct{}
-	// nodesLock is held by whoever uses nodes, the ids of the nodes that were alive at
-	// nodesAt, and headSince, when the head among them had started.
+	// nodesLock is held by whoever uses nodes, the last list of them.
 	nodesLock chan struct{}
-	nodes     map[string]bool
-	nodesAt   time.Time
-	headSince time.Time // zero where Ray does not tell
+	nodes     nodes
 	// copies bounds the logs that are read for copies at the same time.
 	copies chan struct{}
 	// listing is held by the one caller that lists the cluster's jobs.

@@ -36,56 +36,59 @@ func (e *Engine) orphaned(ctx context.Context, job ray.Job) bool {
 		return false
 	}
 	now := time.Now()
-	alive, err := e.aliveNodes(ctx, now.Add(-min(nodesFor, e.staleAfter)))
-	if err == nil && !alive[job.DriverNodeID] {
-		alive, err = e.aliveNodes(ctx, now) // the node may have joined since the list was made
+	nodes, err := e.aliveNodes(ctx, now.Add(-min(nodesFor, e.staleAfter)))
+	if err == nil && !nodes.ids[job.DriverNodeID] {
+		nodes, err = e.aliveNodes(ctx, now) // the node may have joined since the list was made
 	}
-	return err == nil && len(alive) > 0 && !alive[job.DriverNodeID]
+	return err == nil && len(nodes.ids) > 0 && !nodes.ids[job.DriverNodeID]
 }
 
-// aliveNodes are the ids of the nodes that were alive at some time after since.
-func (e *Engine) aliveNodes(ctx context.Context, since time.Time) (map[string]bool, error) {
+// nodes are those that were alive at a time.
+type nodes struct {
+	at  time.Time
+	ids map[string]bool
+	// headSince is when the head among them had started; zero where Ray does not tell.
+	headSince time.Time
+}
+
+// aliveNodes are the nodes that were alive at some time after since.
+func (e *Engine) aliveNodes(ctx context.Context, since time.Time) (nodes, error) {
 	select {
 	case e.nodesLock <- struct{}{}:
 		defer func() { <-e.nodesLock }()
 	case <-ctx.Done():
-		return nil, e.canceled(ctx, "list the nodes")
+		return nodes{}, e.canceled(ctx, "list the nodes")
 	}
-	if e.nodesAt.After(since) {
+	if e.nodes.at.After(since) {
 		return e.nodes, nil
 	}
-	asked := time.Now()
+	alive := nodes{at: time.Now(), ids: map[string]bool{}}
 	api, err := e.o.Dashboard(ctx)
 	if err != nil {
-		return nil, err
+		return nodes{}, err
 	}
 	list, err := api.Nodes(ctx)
 	if err != nil {
-		return nil, err
+		return nodes{}, err
 	}
-	alive := map[string]bool{}
-	e.headSince = time.Time{}
 	for _, n := range list {
-		if n.Alive() {
-			alive[n.NodeID] = true
+		if !n.Alive() {
+			continue
 		}
-		if n.Alive() && n.Head {
-			e.headSince = n.StartedAt
+		alive.ids[n.NodeID] = true
+		if n.Head {
+			alive.headSince = n.StartedAt
 		}
 	}
-	e.nodes, e.nodesAt = alive, asked
+	e.nodes = alive
 	return alive, nil
 }
 
 // outlived reports whether the job was submitted to an earlier head than the one that
 // answers now; also where Ray does not tell when that started.
 func (e *Engine) outlived(ctx context.Context, job ray.Job) (bool, error) {
-	if _, err := e.aliveNodes(ctx, time.Now().Add(-nodesFor)); err != nil {
-		return false, err
-	}
-	e.nodesLock <- struct{}{} // nobody holds it for long
-	defer func() { <-e.nodesLock }()
-	return e.headSince.IsZero() || job.StartTime.Before(e.headSince), nil
+	nodes, err := e.aliveNodes(ctx, time.Now().Add(-nodesFor))
+	return err == nil && (nodes.headSince.IsZero() || job.StartTime.Before(nodes.headSince)), err
 }
 
 // Reconcile has Ray look after a job that reads RUNNING although its node is gone,

@@ -74,9 +74,6 @@ func (r *jobResource) knownCluster(ctx context.Context, m *jobModel, diags *diag
 	return cluster
 }
 
-// engine is the cluster's, shared by all jobs of this process.
-func (r *jobResource) engine(cluster *conn.Cluster) *jobs.Engine { return cluster.Engine() }
-
 // writable refuses every change where the provider is read-only.
 func (r *jobResource) writable(summary string, diags *diag.Diagnostics) bool {
 	if r.Pool().ReadOnly() {
@@ -116,7 +113,7 @@ func (r *jobResource) Create(ctx context.Context, req resource.CreateRequest, re
 		return
 	}
 	defer func() { log.close(&resp.Diagnostics) }()
-	engine := r.engine(cluster)
+	engine := cluster.Engine()
 	run, err := engine.Submit(ctx, request)
 	if err != nil {
 		r.addSubmitError(&m, run, err, &resp.Diagnostics)
@@ -224,7 +221,7 @@ func (r *jobResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	if cluster == nil {
 		return
 	}
-	engine := r.engine(cluster)
+	engine := cluster.Engine()
 	job, err := engine.Lookup(ctx, m.SubmissionID.ValueString())
 	switch {
 	case err == nil && imported:
@@ -345,7 +342,7 @@ func (r *jobResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if cluster == nil {
 		return
 	}
-	engine := r.engine(cluster)
+	engine := cluster.Engine()
 	stamp := state.stamp(ctx)
 	w := retrying{
 		waiting: waiting{resource: r, engine: engine, model: &m, run: jobs.Run{ID: state.SubmissionID.ValueString(), Attempt: stamp.Attempt, Stamp: stamp, ClusterID: state.ClusterID.ValueString()}},
@@ -437,7 +434,7 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	engine := r.engine(cluster)
+	engine := cluster.Engine()
 	id := m.SubmissionID.ValueString()
 	if m.onDestroy() == destroyAbandon {
 		// Unreachable is fine: nothing is asked of the cluster but its name.

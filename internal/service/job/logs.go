@@ -163,7 +163,7 @@ func (r *jobResource) makeLog(ctx context.Context, cluster *conn.Cluster, m *job
 		return nil, err
 	}
 	_, err = os.Stat(name)
-	l := &logFile{engine: r.engine(cluster), path: name, made: errors.Is(err, fs.ErrNotExist)}
+	l := &logFile{engine: cluster.Engine(), path: name, made: errors.Is(err, fs.ErrNotExist)}
 	if l.file, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (r *jobResource) checkCluster(ctx context.Context, plan *jobModel, in jobs.
 	if cluster == nil {
 		return
 	}
-	d, err := r.engine(cluster).Decide(ctx, jobs.Request{Inputs: in, Owner: r.Pool().Owner(), KeepFailed: plan.keepFailed()}, false)
+	d, err := cluster.Engine().Decide(ctx, jobs.Request{Inputs: in, Owner: r.Pool().Owner(), KeepFailed: plan.keepFailed()}, false)
 	var foreign *jobs.ForeignError
 	switch {
 	case errors.As(err, &foreign):
@@ -132,7 +132,7 @@ func warnReplaced(plan *jobModel, d jobs.Decision, diags *diag.Diagnostics) {
 // warnFailed: a run that no state holds ended badly, as after an apply that stopped
 // waiting for it.
 func (r *jobResource) warnFailed(ctx context.Context, cluster *conn.Cluster, plan *jobModel, d jobs.Decision, diags *diag.Diagnostics) {
-	w := waiting{resource: r, engine: r.engine(cluster), model: plan, run: jobs.Run{ID: d.Failed.SubmissionID}}
+	w := waiting{resource: r, engine: cluster.Engine(), model: plan, run: jobs.Run{ID: d.Failed.SubmissionID}}
 	diags.AddWarning(fmt.Sprintf("Job %s will run again", plan.label()),
 		fmt.Sprintf("An earlier run with the same owner, name and inputs %s. It will be submitted again as %s.\n%s", ended(*d.Failed), d.ID, w.account(ctx, *d.Failed)))
 }

@@ -78,7 +78,7 @@ func (r *jobResource) observe(ctx context.Context, m *jobModel, private privateW
 	if cluster == nil {
 		return
 	}
-	engine := r.engine(cluster)
+	engine := cluster.Engine()
 	seen := observation{}
 	job, err := engine.Lookup(ctx, m.SubmissionID.ValueString())
 	switch {
