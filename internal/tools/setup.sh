@@ -84,11 +84,11 @@ venv() {
 	if [ ! -f "$dir/.complete" ]; then
 		lock "$dir.lock"
 		if [ ! -f "$dir/.complete" ]; then
-			say "installing Ray $ray for Python $version into $dir (about 100 MB to download, once; a minute or two)"
+			say "installing Ray $ray for Python $version into $dir (about 130 MB to download, once; a minute or two)"
 			rm -rf "$dir"
 			"$py" -m venv "$dir"
 			"$dir/bin/python" -m pip install --disable-pip-version-check --no-input --quiet --progress-bar off \
-				--constraint "$constraints" "ray[default]==$ray" ||
+				--constraint "$constraints" "ray[default,serve]==$ray" ||
 				die "pip could not install Ray $ray: see its message above; a proxy or an index of your own is set through PIP_INDEX_URL, PIP_PROXY or pip.conf."
 			"$dir/bin/python" -m compileall -q "$dir/lib" >/dev/null 2>&1 || true
 			: >"$dir/.complete"
