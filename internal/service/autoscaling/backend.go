@@ -2,9 +2,11 @@ package autoscaling
 
 import (
 	"context"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 )
@@ -36,22 +38,63 @@ var (
 	_ backend = (*request)(nil)
 )
 
-// backend is the policy's on the cluster with this id, empty where that is not known.
-func (m *policyModel) backend(ctx context.Context, pool *conn.Pool, cluster *conn.Cluster, id string, diags *diag.Diagnostics) backend {
-	if m.NodeFloor.IsNull() {
-		return m.request(ctx, pool, cluster, id, diags)
-	}
-	return m.floor(ctx, pool, cluster, diags)
+// kind is one of the backends that a policy may have, known by its attribute.
+type kind struct {
+	attribute string
+	object    func(*policyModel) types.Object
+	// backend is the policy's on the cluster with this id, empty where that is not known.
+	backend func(ctx context.Context, m *policyModel, pool *conn.Pool, cluster *conn.Cluster, id string, diags *diag.Diagnostics) backend
+	// same reports whether two policies that have it ask the same of it.
+	same func(ctx context.Context, m, o *policyModel, diags *diag.Diagnostics) bool
+	// validate says what no cluster could make right.
+	validate func(ctx context.Context, m *policyModel, diags *diag.Diagnostics)
+	// check says what an apply of the plan would meet on the cluster as it is; own is
+	// set where what is there may be the policy's.
+	check func(ctx context.Context, r *policy, cluster *conn.Cluster, plan *policyModel, own bool, diags *diag.Diagnostics)
+	// claim is what only one policy of a cluster may have beside its name; nil for none.
+	claim func(ctx context.Context, m *policyModel, diags *diag.Diagnostics) claim
+	// recorded is set where only the state tells what the policy has on the cluster, so
+	// that an update which did not end well has to say what it wrote.
+	recorded bool
 }
 
-// sameBackend reports whether m and o have the same backend, and ask the same of it.
-func (m *policyModel) sameBackend(ctx context.Context, o *policyModel, diags *diag.Diagnostics) (kind, content bool) {
-	kind = m.NodeFloor.IsNull() == o.NodeFloor.IsNull()
-	if !kind || m.NodeFloor.IsUnknown() || m.ResourceFloor.IsUnknown() {
-		return kind, false
+// claim is a thing of a cluster that two policies would fight for. Its key is empty
+// where it is not known yet.
+type claim struct{ key, summary, detail string }
+
+// kinds are all there are, the one for most clusters first.
+func kinds() []kind {
+	return []kind{floorKind(), requestKind()}
+}
+
+// kind is the policy's backend: the first that is set, or may turn out to be; ok is
+// false where the policy has none.
+func (m *policyModel) kind() (k kind, ok bool) {
+	for _, unknown := range []bool{false, true} {
+		for _, k := range kinds() {
+			if o := k.object(m); !o.IsNull() && o.IsUnknown() == unknown {
+				return k, true
+			}
+		}
 	}
-	if !m.NodeFloor.IsNull() {
-		return kind, m.NodeFloor.Equal(o.NodeFloor)
+	return kind{}, false
+}
+
+// sameBackend reports whether m has the backend of the state o, and asks the same of it.
+func (m *policyModel) sameBackend(ctx context.Context, o *policyModel, diags *diag.Diagnostics) (same, content bool) {
+	k, ok := o.kind()
+	if !ok || k.object(m).IsNull() {
+		return false, false
 	}
-	return kind, m.sameRequest(ctx, o, diags)
+	return true, !k.object(m).IsUnknown() && k.same(ctx, m, o, diags)
+}
+
+// backends are the names of the attributes: "a, b or c".
+func backends() string {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.attribute)
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

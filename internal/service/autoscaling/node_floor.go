@@ -13,7 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
@@ -81,6 +83,21 @@ type floor struct {
 	// adopted are the placement groups that were there when enforce began.
 	adopted []string
 	ends    sync.WaitGroup // of the jobs whose records are being deleted
+}
+
+func floorKind() kind {
+	return kind{
+		attribute: "node_floor",
+		object:    func(m *policyModel) types.Object { return m.NodeFloor },
+		backend: func(ctx context.Context, m *policyModel, pool *conn.Pool, cluster *conn.Cluster, _ string, diags *diag.Diagnostics) backend {
+			return m.floor(ctx, pool, cluster, diags)
+		},
+		same: func(_ context.Context, m, o *policyModel, _ *diag.Diagnostics) bool {
+			return m.NodeFloor.Equal(o.NodeFloor)
+		},
+		validate: validateFloor,
+		check:    checkFloor,
+	}
 }
 
 // placementName is the name of the group's placement group.

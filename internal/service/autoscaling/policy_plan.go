@@ -44,7 +44,9 @@ func (r *policy) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest,
 	}
 	if kind, _ := plan.sameBackend(ctx, &state, &resp.Diagnostics); !kind {
 		// The old backend holds what it holds until the policy is destroyed.
-		resp.RequiresReplace = append(resp.RequiresReplace, path.Root("node_floor"), path.Root("resource_floor"))
+		for _, k := range kinds() {
+			resp.RequiresReplace = append(resp.RequiresReplace, path.Root(k.attribute))
+		}
 	}
 	r.planUpdate(ctx, &plan, &state, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
@@ -60,25 +62,29 @@ func (r *policy) planCreate(ctx context.Context, plan *policyModel, again bool, 
 	plan.Owner = textOrNull(r.Pool().Owner())
 	if !again && claimsOf(cluster).create(claimKey(plan.Owner.ValueString(), plan.Name.ValueString())) {
 		diags.AddAttributeError(path.Root("name"), fmt.Sprintf("Two resources are policy %s", plan.Name.ValueString()),
-			"Another resource of this plan has the same owner and name on this cluster, so that both would manage the same placement groups. Give each its own name. (If this stands in the way of a destroy: terraform destroy -refresh=false.)")
+			"Another resource of this plan has the same owner and name on this cluster, so that both would manage the same. Give each its own name."+wayOut)
 		return
 	}
-	if plan.NodeFloor.IsNull() {
-		r.planRequest(ctx, cluster, plan, again, diags)
+	k, ok := plan.kind()
+	if !ok || k.object(plan).IsUnknown() {
 		return
 	}
-	f := r.check(ctx, cluster, plan, diags)
-	if f == nil || again {
+	if c := k.claimed(ctx, plan, diags); c.key != "" && !again && claimsOf(cluster).create(c.key) {
+		diags.AddAttributeError(path.Root(k.attribute), c.summary, c.detail+wayOut)
 		return
 	}
-	_, groups, err := observe(ctx, cluster)
-	if err != nil {
-		return // the create will say what is wrong, if it still is
+	k.check(ctx, r, cluster, plan, again, diags)
+}
+
+// wayOut is for errors that a plan of a destroy meets too.
+const wayOut = " (If this stands in the way of a destroy: terraform destroy -refresh=false.)"
+
+// claimed is what the policy claims beside its name; its key is empty for nothing.
+func (k kind) claimed(ctx context.Context, m *policyModel, diags *diag.Diagnostics) claim {
+	if k.claim == nil {
+		return claim{}
 	}
-	if s := f.sort(groups); len(s.own) > 0 {
-		diags.AddWarning(fmt.Sprintf("Policy %s is on the cluster already", plan.Name.ValueString()),
-			fmt.Sprintf("Placement groups of this owner and name are there: %s. Those of the planned floor are taken over, unless this apply destroys them first, and the others removed.", strings.Join(s.own, ", "))+r.ownerAdvice())
-	}
+	return k.claim(ctx, m, diags)
 }
 
 // planUpdate pins what state knows, since core has made every computed value unknown
@@ -95,17 +101,15 @@ func (r *policy) planUpdate(ctx context.Context, plan, state *policyModel, diags
 		plan.open()
 		plan.ClusterID = types.StringUnknown()
 	}
-	if cluster != nil && state.NodeFloor.IsNull() && claimsOf(cluster).other(requestKey) {
-		diags.AddAttributeWarning(path.Root("resource_floor"), "Two policies have a resource floor", twoRequests)
+	if k, ok := state.kind(); ok && cluster != nil {
+		if c := k.claimed(ctx, state, diags); c.key != "" && claimsOf(cluster).other(c.key) {
+			diags.AddAttributeWarning(path.Root(k.attribute), c.summary, c.detail)
+		}
 	}
-	if kind, same := plan.sameBackend(ctx, state, diags); !same {
+	if own, same := plan.sameBackend(ctx, state, diags); !same {
 		plan.open()
-		switch {
-		case cluster == nil:
-		case plan.NodeFloor.IsNull():
-			r.checkRequest(ctx, cluster, plan, kind, diags)
-		default:
-			r.check(ctx, cluster, plan, diags)
+		if k, ok := plan.kind(); ok && cluster != nil && !k.object(plan).IsUnknown() {
+			k.check(ctx, r, cluster, plan, own, diags)
 		}
 	}
 	if !state.Enforced.ValueBool() {
@@ -118,27 +122,43 @@ func (r *policy) planUpdate(ctx context.Context, plan, state *policyModel, diags
 	}
 }
 
-// check says what an apply of the planned floor would meet on the cluster as it is. It
-// returns nil where that can't be said: then the cluster may come with this apply.
-func (r *policy) check(ctx context.Context, cluster *conn.Cluster, plan *policyModel, diags *diag.Diagnostics) *floor {
+// checkFloor says what an apply of the planned floor would meet on the cluster as it is;
+// nothing where that can't be said: then the cluster may come with this apply.
+func checkFloor(ctx context.Context, r *policy, cluster *conn.Cluster, plan *policyModel, own bool, diags *diag.Diagnostics) {
 	_, known := plan.groups(ctx, diags)
 	if r.Pool().PlanChecks() == conn.PlanChecksOff || cluster.NeedsSession() || !known {
-		return nil
+		return
 	}
 	nodes, _, err := cluster.Nodes(ctx)
 	if err != nil {
-		return nil
+		return
 	}
 	f := plan.floor(ctx, r.Pool(), cluster, diags)
+	f.checkNodes(ctx, r, nodes, diags)
+	if own {
+		return
+	}
+	_, groups, err := observe(ctx, cluster)
+	if err != nil {
+		return // the create will say what is wrong, if it still is
+	}
+	if s := f.sort(groups); len(s.own) > 0 {
+		diags.AddWarning(fmt.Sprintf("Policy %s is on the cluster already", f.policy),
+			fmt.Sprintf("Placement groups of this owner and name are there: %s. Those of the planned floor are taken over, unless this apply destroys them first, and the others removed.", strings.Join(s.own, ", "))+r.ownerAdvice())
+	}
+}
+
+// checkNodes says what the floor is to nodes and autoscaler as they are.
+func (f *floor) checkNodes(ctx context.Context, r *policy, nodes []ray.Node, diags *diag.Diagnostics) {
 	at := path.Root("node_floor")
 	if err := f.supported(ctx); err != nil {
 		fw.AddFinding(diags, r.Pool(), at, fmt.Sprintf("Policy %s needs a newer Ray", f.policy), fw.Detail(err))
 	}
-	autoscaler := cluster.Autoscaler(ctx)
+	autoscaler := f.cluster.Autoscaler(ctx)
 	if autoscaler == conn.AutoscalerNone {
 		fw.AddFinding(diags, r.Pool(), at, fmt.Sprintf("Policy %s is for a cluster without autoscaler", f.policy),
-			fmt.Sprintf("The cluster at %s has none, so that nothing starts nodes for the floor. The apply waits for nodes that others add, and is done at once where enough are there.", cluster.Address()))
-		return f
+			fmt.Sprintf("The cluster at %s has none, so that nothing starts nodes for the floor. The apply waits for nodes that others add, and is done at once where enough are there.", f.cluster.Address()))
+		return
 	}
 	for _, g := range f.groups {
 		in := at.AtName("groups").AtMapKey(g.name)
@@ -153,7 +173,6 @@ func (r *policy) check(ctx context.Context, cluster *conn.Cluster, plan *policyM
 				fmt.Sprintf("Group %s of policy %s gets nodes only if a node type of the autoscaler declares the resource, which Ray tells nobody before such a node runs. Nodes now have: %s.", g.name, f.policy, strings.Join(markers(nodes), ", ")))
 		}
 	}
-	return f
 }
 
 // supported is an error of KindUnsupported where the cluster's Ray is too old.

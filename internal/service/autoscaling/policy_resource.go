@@ -120,7 +120,11 @@ func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m *policyMode
 		return nil, err
 	}
 	m.ClusterID = textOrNull(id)
-	b := m.backend(ctx, r.Pool(), cluster, id, diags)
+	k, ok := m.kind()
+	if !ok {
+		return nil, fmt.Errorf("the policy has no backend: set %s", backends())
+	}
+	b := k.backend(ctx, m, r.Pool(), cluster, id, diags)
 	if err := b.supported(ctx); err != nil {
 		return nil, err
 	}
@@ -184,10 +188,11 @@ func (r *policy) Read(ctx context.Context, req resource.ReadRequest, resp *resou
 			resp.Diagnostics.AddWarning(fmt.Sprintf("Policy %s was not refreshed", name), d.Detail())
 		}
 	}
-	if cluster == nil {
+	k, ok := m.kind()
+	if cluster == nil || !ok {
 		return
 	}
-	id, reasons, err := m.backend(ctx, r.Pool(), cluster, m.ClusterID.ValueString(), &resp.Diagnostics).drift(ctx)
+	id, reasons, err := k.backend(ctx, &m, r.Pool(), cluster, m.ClusterID.ValueString(), &resp.Diagnostics).drift(ctx)
 	switch {
 	case err != nil && r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err):
 		fw.AddWarning(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Policy %s could not be refreshed and is kept as it was", name), err)
@@ -241,8 +246,7 @@ func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 	b, err := r.apply(ctx, cluster, &plan, limit, &resp.Diagnostics)
 	if err != nil {
 		r.addError(&resp.Diagnostics, b, summary, err, limit, "What was held before is still held where it was there. The next apply goes on.")
-		if b != nil && plan.NodeFloor.IsNull() && b.made() {
-			// A request has no owner: only what the state says of it is taken back.
+		if k, _ := plan.kind(); b != nil && k.recorded && b.made() {
 			plan.found(ctx, reasonsOf(err), &resp.Diagnostics)
 			resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		}
@@ -296,7 +300,11 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 			fmt.Sprintf("It was enforced on cluster %s, and cluster %s answers at %s now. Nothing was removed there.", m.ClusterID.ValueString(), id, cluster.Address()))
 		return
 	}
-	b := m.backend(ctx, r.Pool(), cluster, id, diags)
+	k, ok := m.kind()
+	if !ok {
+		return // the state tells of nothing
+	}
+	b := k.backend(ctx, m, r.Pool(), cluster, id, diags)
 	unlock, err := claimsOf(cluster).lock(ctx, b.key())
 	if err != nil {
 		fw.AddError(diags, path.Empty(), summary, err)

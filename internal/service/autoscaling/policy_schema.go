@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -157,22 +158,33 @@ func (r *policy) ValidateConfig(ctx context.Context, req resource.ValidateConfig
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	switch {
-	case m.NodeFloor.IsNull() && m.ResourceFloor.IsNull():
-		resp.Diagnostics.AddError("The policy has no backend", "A policy is enforced by exactly one backend. Set node_floor or resource_floor.")
-		return
-	case !m.NodeFloor.IsNull() && !m.NodeFloor.IsUnknown() && !m.ResourceFloor.IsNull() && !m.ResourceFloor.IsUnknown():
-		resp.Diagnostics.AddAttributeError(path.Root("resource_floor"), "The policy has two backends", "A policy is enforced by exactly one backend. Keep node_floor or resource_floor, or make two policies.")
-		return
+	var set []string
+	for _, k := range kinds() {
+		if o := k.object(&m); !o.IsNull() && !o.IsUnknown() {
+			set = append(set, k.attribute)
+		}
 	}
-	models, _ := m.groupModels(ctx, &resp.Diagnostics)
+	k, ok := m.kind()
+	switch {
+	case !ok:
+		resp.Diagnostics.AddError("The policy has no backend", fmt.Sprintf("A policy is enforced by exactly one backend. Set %s.", backends()))
+	case len(set) > 1:
+		resp.Diagnostics.AddAttributeError(path.Root(set[1]), "The policy has two backends", fmt.Sprintf("A policy is enforced by exactly one backend. Keep %s, or make a policy of each.", strings.Join(set, " or ")))
+	case len(set) == 1:
+		k.validate(ctx, &m, &resp.Diagnostics)
+	}
+}
+
+// validateFloor refuses groups that are told by nothing, or by two things.
+func validateFloor(ctx context.Context, m *policyModel, diags *diag.Diagnostics) {
+	models, _ := m.groupModels(ctx, diags)
 	for name, g := range models {
 		at := path.Root("node_floor").AtName("groups").AtMapKey(name)
 		switch {
 		case !g.Resource.IsNull() && !g.LabelSelector.IsNull():
-			resp.Diagnostics.AddAttributeError(at, "A group of nodes is told by one thing", fmt.Sprintf("Group %s has both resource and label_selector. Keep one of them.", name))
+			diags.AddAttributeError(at, "A group of nodes is told by one thing", fmt.Sprintf("Group %s has both resource and label_selector. Keep one of them.", name))
 		case g.Resource.IsNull() && g.LabelSelector.IsNull():
-			resp.Diagnostics.AddAttributeError(at, "A group of nodes is told by nothing", fmt.Sprintf("Group %s needs resource or label_selector, by which its nodes are told from others.", name))
+			diags.AddAttributeError(at, "A group of nodes is told by nothing", fmt.Sprintf("Group %s needs resource or label_selector, by which its nodes are told from others.", name))
 		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
@@ -24,6 +26,23 @@ type request struct {
 	floor   autoscaler.Floor // without its client
 
 	written bool
+}
+
+func requestKind() kind {
+	return kind{
+		attribute: "resource_floor",
+		object:    func(m *policyModel) types.Object { return m.ResourceFloor },
+		backend: func(ctx context.Context, m *policyModel, pool *conn.Pool, cluster *conn.Cluster, id string, diags *diag.Diagnostics) backend {
+			return m.request(ctx, pool, cluster, id, diags)
+		},
+		same:     sameRequest,
+		validate: func(context.Context, *policyModel, *diag.Diagnostics) {},
+		check:    checkRequest,
+		claim: func(context.Context, *policyModel, *diag.Diagnostics) claim {
+			return claim{requestKey, "Two policies have a resource floor", "A cluster has one cluster-wide resource request, and each of the two policies would replace that of the other. Put the bundles of both in one, or use node_floor."}
+		},
+		recorded: true, // a request has no owner: only what the state says of it is taken back
+	}
 }
 
 func (r *request) at() path.Path { return path.Root("resource_floor") }

@@ -146,7 +146,7 @@ func (m *policyModel) request(ctx context.Context, pool *conn.Pool, cluster *con
 }
 
 // sameRequest reports whether m and o are the same resource floor for the autoscaler.
-func (m *policyModel) sameRequest(ctx context.Context, o *policyModel, diags *diag.Diagnostics) bool {
+func sameRequest(ctx context.Context, m, o *policyModel, diags *diag.Diagnostics) bool {
 	mine, known := m.bundles(ctx, diags)
 	others, _ := o.bundles(ctx, diags)
 	return known && ray.SameBundles(mine, others)

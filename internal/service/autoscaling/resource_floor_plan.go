@@ -7,28 +7,15 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/fw"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 )
 
-const twoRequests = "A cluster has one cluster-wide resource request, and each of the two policies would replace that of the other. Put the bundles of both in one, or use node_floor."
-
-// planRequest says what the create of a resource floor would meet; again is set for the
-// second half of a replacement.
-func (r *policy) planRequest(ctx context.Context, cluster *conn.Cluster, plan *policyModel, again bool, diags *diag.Diagnostics) {
-	if !again && claimsOf(cluster).create(requestKey) {
-		diags.AddAttributeError(path.Root("resource_floor"), "Two policies have a resource floor", twoRequests+" (If this stands in the way of a destroy: terraform destroy -refresh=false.)")
-		return
-	}
-	r.checkRequest(ctx, cluster, plan, again, diags)
-}
-
 // checkRequest says what an apply would meet on the cluster as it is; own is set where
 // the request that is there may be the policy's.
-func (r *policy) checkRequest(ctx context.Context, cluster *conn.Cluster, plan *policyModel, own bool, diags *diag.Diagnostics) {
+func checkRequest(ctx context.Context, r *policy, cluster *conn.Cluster, plan *policyModel, own bool, diags *diag.Diagnostics) {
 	bundles, known := plan.bundles(ctx, diags)
 	if r.Pool().PlanChecks() == conn.PlanChecksOff || cluster.NeedsSession() || !known {
 		return
