@@ -38,6 +38,7 @@ func (b *bench) measurements() []measurement {
 		{"plan", b.plan},
 		{"submit", b.submit},
 		{"wait", b.wait},
+		{"policy", b.policy},
 	}
 }
 

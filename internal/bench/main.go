@@ -23,6 +23,8 @@
 //	submit   50 jobs in one apply, against 50 calls of `ray job submit --no-wait`
 //	wait     from a job's end in Ray to the return of its apply, for 1 and for 200
 //	         jobs, with the GCS and over plain HTTP, and the requests of a second
+//	policy   from the start of an apply until its floor is enforced, on both of Ray's
+//	         autoscalers; a plan without changes of 100 policies
 //
 // Applies and uploads go to a real Ray head that bench starts and ends; plans, memory
 // and the counts of requests go to a fake one in this process, because they are about
@@ -78,7 +80,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "fewer rounds, and no plan of 1,000 jobs")
 	f.BoolVar(&o.strict, "strict", false, "end with status 1 where a finding is over its limit")
 	f.StringVar(&o.provider, "provider", "", "the provider's binary (default bin/"+providerName+")")
-	f.Func("only", "run the measurements that match this `regexp`: apply, package, memory, logs, plan, submit, wait", func(s string) (err error) {
+	f.Func("only", "run the measurements that match this `regexp`: apply, package, memory, logs, plan, submit, wait, policy", func(s string) (err error) {
 		o.only, err = regexp.Compile(s)
 		return err
 	})
@@ -154,7 +156,7 @@ func measure(ctx context.Context, o options, out io.Writer) (over int, err error
 		say(out, "\n%s", t)
 	}
 	if ran == 0 {
-		return 0, fmt.Errorf("-only=%s matches none of apply, package, memory, logs, plan, submit, wait", o.only)
+		return 0, fmt.Errorf("-only=%s matches none of apply, package, memory, logs, plan, submit, wait, policy", o.only)
 	}
 	if over > 0 {
 		say(out, "\n%d over the limit. On a busy machine run it again when it is quiet.\n", over)

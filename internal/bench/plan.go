@@ -37,39 +37,50 @@ func (b *bench) planOf(ctx context.Context, n int) (table, error) {
 	fake := raytest.NewFake()
 	defer fake.Close()
 	config := provider(fake.URL()) + job(n, "plan", `entrypoint = "sleep infinity"`, `wait_for   = "SUBMITTED"`)
-	ours, jobs, err := b.planned(ctx, fmt.Sprintf("jobs-%d", n), fmt.Sprintf("%d ray_job", n), config)
+	t, jobs, err := b.unchanged(ctx, fake, n, "ray_job", config, 0)
 	if err != nil {
 		return table{}, err
-	}
-	theirs, _, err := b.planned(ctx, fmt.Sprintf("data-%d", n), fmt.Sprintf("%d terraform_data", n), data(n))
-	if err != nil {
-		return table{}, err
-	}
-	if err := turns(b.rounds, ours, theirs); err != nil {
-		return table{}, err
-	}
-	fake.ResetRequests()
-	if err := jobs.plan(ctx); err != nil {
-		return table{}, err
-	}
-	requests := 0
-	for _, c := range fake.Requests() {
-		requests += c
 	}
 	attributes, err := jobs.attributes(ctx)
 	if err != nil {
 		return table{}, err
 	}
-	perJob := above(ours.series, theirs.series) / float64(n) * 1000
+	t.notes = []string{fmt.Sprintf("ray_job has %d attributes, nested ones included: each costs in every plan", attributes)}
+	return t, nil
+}
+
+// unchanged measures a plan without changes of n resources of a type, with at most
+// so many requests where that is not 0, and returns their workspace too.
+func (b *bench) unchanged(ctx context.Context, fake *raytest.Fake, n int, what, config string, mostRequests float64) (table, *workspace, error) {
+	ours, w, err := b.planned(ctx, fmt.Sprintf("%s-%d", what, n), fmt.Sprintf("%d %s", n, what), config)
+	if err != nil {
+		return table{}, nil, err
+	}
+	theirs, _, err := b.planned(ctx, fmt.Sprintf("data-%d", n), fmt.Sprintf("%d terraform_data", n), data(n))
+	if err != nil {
+		return table{}, nil, err
+	}
+	if err := turns(b.rounds, ours, theirs); err != nil {
+		return table{}, nil, err
+	}
+	fake.ResetRequests()
+	if err := w.plan(ctx); err != nil {
+		return table{}, nil, err
+	}
+	requests := 0
+	for _, c := range fake.Requests() {
+		requests += c
+	}
+	each := above(ours.series, theirs.series) / float64(n) * 1000
+	name := fmt.Sprintf("plan of %d %s", n, what)
 	return table{
 		series: []*series{ours.series, theirs.series},
 		findings: []finding{
-			{fmt.Sprintf("plan of %d, of terraform_data", n), ratio, versus(ours.series, theirs.series), 0},
-			{fmt.Sprintf("plan of %d, milliseconds a job above it", n), fraction, perJob, 0},
-			{fmt.Sprintf("plan of %d, requests to Ray", n), plain, float64(requests), 0},
+			{name + ", of terraform_data", ratio, versus(ours.series, theirs.series), 0},
+			{name + ", milliseconds each above it", fraction, each, 0},
+			{name + ", requests to Ray", plain, float64(requests), mostRequests},
 		},
-		notes: []string{fmt.Sprintf("ray_job has %d attributes, nested ones included: each costs in every plan", attributes)},
-	}, nil
+	}, w, nil
 }
 
 // planned applies a configuration and returns the side that plans it again.

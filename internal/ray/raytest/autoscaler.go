@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Autoscaler is one of Ray's two autoscalers.
@@ -21,6 +22,9 @@ const (
 	AutoscalerV1 Autoscaler = "v1"
 	AutoscalerV2 Autoscaler = "v2"
 )
+
+// AutoscalerTick is how often the autoscaler of a Head looks; Ray's default is 5 s.
+const AutoscalerTick = time.Second
 
 // autoscalerConfig is what `ray start --autoscaling-config` reads: nodes are
 // made by nodeProvider. Ray's short name for such a cluster, fake_multinode, works
@@ -129,7 +133,7 @@ func (h *Head) autoscalerEnv() []string {
 	}
 	env := []string{
 		"PYTHONPATH=" + h.autoscalerDir(),
-		"AUTOSCALER_UPDATE_INTERVAL_S=1",
+		fmt.Sprintf("AUTOSCALER_UPDATE_INTERVAL_S=%g", AutoscalerTick.Seconds()),
 		"RAY_OVERRIDE_NODE_ID_FOR_TESTING=" + h.nodeID(),
 		"RAY_CLOUD_INSTANCE_ID=" + h.nodeID(),
 		"RAY_NODE_TYPE_NAME=ray.head.default",

@@ -1,6 +1,7 @@
 package raytest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -51,6 +52,50 @@ func (d Driver) RemovePlacementGroup(name string) error {
 	}
 	p.State, p.Scheduling = ray.PlacementRemoved, string(ray.PlacementRemoved)
 	return nil
+}
+
+// PlaceGroups is, for Command.Do, the entrypoint `python -c script task` of a script
+// that makes and removes placement groups by these calls, as the task says in JSON, and
+// prints what became of each name.
+func PlaceGroups(driver Driver, args []string) (output string, exitCode int) {
+	var task struct {
+		Create []struct {
+			Name          string            `json:"name"`
+			Count         int               `json:"count"`
+			Bundle        ray.Resources     `json:"bundle"`
+			LabelSelector map[string]string `json:"label_selector"`
+		} `json:"create"`
+		Remove []string `json:"remove"`
+	}
+	if len(args) != 3 || args[0] != "-c" {
+		return fmt.Sprintf("python %q\n", args), 2
+	}
+	if err := json.Unmarshal([]byte(args[2]), &task); err != nil {
+		return err.Error() + "\n", 1
+	}
+	did := map[string]string{}
+	for _, g := range task.Create {
+		did[g.Name] = "found"
+		if driver.HasPlacementGroup(g.Name) {
+			continue
+		}
+		did[g.Name] = "created"
+		bundles := slices.Repeat([]ray.PlacementBundle{{Resources: g.Bundle, LabelSelector: g.LabelSelector}}, g.Count)
+		if err := driver.CreatePlacementGroup(g.Name, bundles); err != nil {
+			return err.Error() + "\n", 1
+		}
+	}
+	for _, name := range task.Remove {
+		did[name] = "removed"
+		if err := driver.RemovePlacementGroup(name); err != nil {
+			did[name] = "gone"
+		}
+	}
+	text, err := json.Marshal(did)
+	if err != nil {
+		return err.Error() + "\n", 1
+	}
+	return string(text) + "\n", 0
 }
 
 // Drive does what a driver of somebody else's does.

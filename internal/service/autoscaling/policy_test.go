@@ -1,7 +1,6 @@
 package autoscaling_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,54 +39,12 @@ func terraform(t *testing.T, f *raytest.Fake, more m) *core.Core {
 	return tf
 }
 
-// python does what node_floor.py does.
-func python(driver raytest.Driver, args []string) (output string, exitCode int) {
-	var todo struct {
-		Create []struct {
-			Name          string            `json:"name"`
-			Count         int               `json:"count"`
-			Bundle        ray.Resources     `json:"bundle"`
-			LabelSelector map[string]string `json:"label_selector"`
-		} `json:"create"`
-		Remove []string `json:"remove"`
-	}
-	if len(args) != 3 || args[0] != "-c" {
-		return fmt.Sprintf("python %q\n", args), 2
-	}
-	if err := json.Unmarshal([]byte(args[2]), &todo); err != nil {
-		return err.Error() + "\n", 1
-	}
-	did := map[string]string{}
-	for _, g := range todo.Create {
-		did[g.Name] = "found"
-		if driver.HasPlacementGroup(g.Name) {
-			continue
-		}
-		did[g.Name] = "created"
-		bundles := slices.Repeat([]ray.PlacementBundle{{Resources: g.Bundle, LabelSelector: g.LabelSelector}}, g.Count)
-		if err := driver.CreatePlacementGroup(g.Name, bundles); err != nil {
-			return err.Error() + "\n", 1
-		}
-	}
-	for _, name := range todo.Remove {
-		did[name] = "removed"
-		if err := driver.RemovePlacementGroup(name); err != nil {
-			did[name] = "gone"
-		}
-	}
-	text, err := json.Marshal(did)
-	if err != nil {
-		return err.Error() + "\n", 1
-	}
-	return string(text) + "\n", 0
-}
-
 // fake is a head whose clock is behind: jobs that end on it have ended long ago, so
 // that nobody waits until their records can be deleted.
 func fake(t *testing.T, opts ...raytest.Option) *raytest.Fake {
 	t.Helper()
 	f := raytest.NewFake(append([]raytest.Option{
-		raytest.WithCommand("python", raytest.Command{Do: python}),
+		raytest.WithCommand("python", raytest.Command{Do: raytest.PlaceGroups}),
 		raytest.WithClock(func() time.Time { return time.Now().Add(-time.Hour) }),
 	}, opts...)...)
 	t.Cleanup(f.Close)
@@ -418,7 +375,7 @@ func TestJobThatFails(t *testing.T) {
 	works := false
 	broken := func(driver raytest.Driver, args []string) (string, int) {
 		if works {
-			return python(driver, args)
+			return raytest.PlaceGroups(driver, args)
 		}
 		return "ModuleNotFoundError: No module named 'ray'\n", 1
 	}
