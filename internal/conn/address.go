@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 )
 
@@ -20,10 +22,19 @@ const (
 	FormGCS
 	// FormClient is the Ray Client server: ray://host:10001.
 	FormClient
+	// FormKubeRay is a RayCluster in Kubernetes: kuberay://namespace/name.
+	FormKubeRay
 )
 
 // forms is what every message about a wrong address ends with.
-const forms = "write http(s)://host:8265[/prefix] (dashboard), host:6379 (GCS) or ray://host:10001 (Ray Client)"
+const forms = "write http(s)://host:8265[/prefix] (dashboard), host:6379 (GCS), ray://host:10001 (Ray Client) or kuberay://namespace/name (RayCluster)"
+
+// Example is how an address of the form is written; "" for what is no form.
+func (f Form) Example() string {
+	return map[Form]string{
+		FormHTTP: "http(s)://host:8265[/prefix]", FormGCS: "host:6379", FormClient: "ray://host:10001", FormKubeRay: "kuberay://namespace/name",
+	}[f]
+}
 
 // Address is a parsed address. Its String is the normal form: two ways to write
 // one address are equal by it.
@@ -33,10 +44,12 @@ type Address struct {
 	Scheme string
 	// Host is lower case, without brackets.
 	Host string
-	// Port is always set.
+	// Port is always set where there is a host.
 	Port string
 	// Path is the prefix of a dashboard behind a proxy, without a final slash.
 	Path string
+	// RayCluster is set in place of all these for FormKubeRay.
+	RayCluster kuberay.Name
 }
 
 // ParseAddress reads one of the address forms. Its errors are of KindInvalid and
@@ -60,7 +73,7 @@ func ParseAddress(s string) (Address, error) {
 	case "ray":
 		return parseHostPort(s, strings.TrimSuffix(rest, "/"), FormClient, "10001")
 	case "kuberay":
-		return Address{}, invalid(s, "kuberay:// addresses are not supported yet: write the address of the RayCluster's head service, for example http://<name>-head-svc.<namespace>:8265")
+		return parseKubeRay(s, strings.TrimSuffix(rest, "/"))
 	}
 	return Address{}, invalid(redact(s), fmt.Sprintf("unknown scheme %q: %s", scheme, forms))
 }
@@ -105,6 +118,35 @@ func parseHostPort(s, hostport string, form Form, defaultPort string) (Address, 
 		return Address{}, invalid(s, fmt.Sprintf("port %q is not between 1 and 65535", port))
 	}
 	return Address{Form: form, Host: strings.ToLower(host), Port: port}, nil
+}
+
+func parseKubeRay(s, rest string) (Address, error) {
+	namespace, name, ok := strings.Cut(rest, "/")
+	if !ok {
+		return Address{}, invalid(redact(s), "it has no name: write kuberay://namespace/name")
+	}
+	for _, part := range []struct{ what, value string }{{"namespace", namespace}, {"name of a RayCluster", name}} {
+		if why := CheckKubeName(part.value); why != "" {
+			return Address{}, invalid(redact(s), fmt.Sprintf("%q can't be the %s: %s", redact(part.value), part.what, why))
+		}
+	}
+	return Address{Form: FormKubeRay, RayCluster: kuberay.Name{Namespace: namespace, Name: name}}, nil
+}
+
+var kubeName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+
+// CheckKubeName says why s can't be the name of a namespace or a RayCluster in
+// Kubernetes, or "".
+func CheckKubeName(s string) string {
+	switch {
+	case s == "":
+		return "it is empty"
+	case len(s) > 63:
+		return "it has more than 63 characters"
+	case !kubeName.MatchString(s):
+		return "names in Kubernetes are of lower-case letters, digits and -, and begin and end with a letter or digit"
+	}
+	return ""
 }
 
 func validPort(p string) bool {
@@ -153,8 +195,18 @@ func (a Address) String() string {
 		return "ray://" + a.HostPort()
 	case FormGCS:
 		return a.HostPort()
+	case FormKubeRay:
+		return "kuberay://" + a.RayCluster.String()
 	}
 	return ""
+}
+
+// place is what a credential is for, in words.
+func (a Address) place() string {
+	if a.Form == FormKubeRay {
+		return a.String()
+	}
+	return "the host " + a.Host
 }
 
 // at is the same kind of place on another host.

@@ -31,6 +31,8 @@ func TestParseAddressNormalises(t *testing.T) {
 		"ray://head:10001":           "ray://head:10001",
 		"ray://head":                 "ray://head:10001",
 		"ray://head:10001/":          "ray://head:10001",
+		"kuberay://ml/ray-1/":        "kuberay://ml/ray-1",
+		"KubeRay://ml/ray":           "kuberay://ml/ray",
 	} {
 		a, err := ParseAddress(in)
 		if err != nil || a.String() != want {
@@ -45,25 +47,36 @@ func TestParseAddressNormalises(t *testing.T) {
 func TestParseAddressSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"":                               "it is empty",
-		"auto":                           `"auto" means a Ray on this machine`,
-		"local":                          `"local" means a Ray on this machine`,
-		"head":                           "no host and port",
-		":6379":                          "no host and port",
-		"head:":                          `port "" is not between`,
-		"head:70000":                     "not between 1 and 65535",
-		"head:abc":                       "not between 1 and 65535",
-		"ftp://head:1":                   `unknown scheme "ftp"`,
-		"kuberay://ns/name":              "kuberay:// addresses are not supported yet",
-		"http://user:hunter2@head:8265":  "user name or password",
-		"http://head:8265?token=hunter2": "query or a fragment",
-		"http://":                        "no host",
-		"http://head:99999":              "not between 1 and 65535",
-		"head:6379/path":                 "only a host and a port",
-		"ray://user:hunter2@head:10001":  "only a host and a port",
-		" http://head:8265":              "white space",
-		"http://he\nad:8265":             "white space or control characters",
-		"ray://head:10001/namespace":     "only a host and a port",
+		"":                            "it is empty",
+		"auto":                        `"auto" means a Ray on this machine`,
+		"local":                       `"local" means a Ray on this machine`,
+		"head":                        "no host and port",
+		":6379":                       "no host and port",
+		"head:":                       `port "" is not between`,
+		"head:70000":                  "not between 1 and 65535",
+		"head:abc":                    "not between 1 and 65535",
+		"ftp://head:1":                `unknown scheme "ftp"`,
+		"kuberay://name":              "write kuberay://namespace/name",
+		"kuberay://ns/":               "write kuberay://namespace/name",
+		"kuberay:///name":             `"" can't be the namespace`,
+		"kuberay://ns//":              `"" can't be the name of a RayCluster`,
+		"kuberay://NS/name":           "lower-case letters",
+		"kuberay://ns/na_me":          "lower-case letters",
+		"kuberay://ns/-name":          "begin and end with",
+		"kuberay://ns/a/b":            "lower-case letters",
+		"kuberay://ns/name:8265":      "lower-case letters",
+		"kuberay://u:hunter2@ns/name": `"...@ns" can't be the namespace`,
+		"kuberay://ns/name?t=hunter2": "lower-case letters",
+		"kuberay://" + strings.Repeat("n", 64) + "/name": "more than 63",
+		"http://user:hunter2@head:8265":                  "user name or password",
+		"http://head:8265?token=hunter2":                 "query or a fragment",
+		"http://":                                        "no host",
+		"http://head:99999":                              "not between 1 and 65535",
+		"head:6379/path":                                 "only a host and a port",
+		"ray://user:hunter2@head:10001":                  "only a host and a port",
+		" http://head:8265":                              "white space",
+		"http://he\nad:8265":                             "white space or control characters",
+		"ray://head:10001/namespace":                     "only a host and a port",
 	} {
 		_, err := ParseAddress(in)
 		if !ray.IsKind(err, ray.KindInvalid) || !strings.Contains(err.Error(), want) {
@@ -76,7 +89,7 @@ func TestParseAddressSaysWhatIsWrong(t *testing.T) {
 }
 
 func FuzzParseAddress(f *testing.F) {
-	for _, s := range []string{"http://h:1/p", "h:1", "ray://h", "[::1]:2", "https://[fe80::1%25eth0]:8265", "auto"} {
+	for _, s := range []string{"http://h:1/p", "h:1", "ray://h", "[::1]:2", "https://[fe80::1%25eth0]:8265", "auto", "kuberay://ml/ray"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

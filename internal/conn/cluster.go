@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/gcs"
@@ -33,6 +34,7 @@ type Cluster struct {
 	gcs     memo[*gcs.Client]
 	info    memo[ray.Cluster]
 	session memo[rayclient.Discovery]
+	head    memo[kuberay.Head]
 
 	mu     sync.Mutex
 	values map[any]any
@@ -51,6 +53,12 @@ func (c *Cluster) Address() string { return c.to.primary.String() }
 
 // AddressSource says where Address was written.
 func (c *Cluster) AddressSource() string { return c.to.source }
+
+// RayCluster is the RayCluster that the user wrote; ok is false where the cluster is
+// written in another way. Pool.Kubernetes leads to it.
+func (c *Cluster) RayCluster() (name kuberay.Name, ok bool) {
+	return c.to.primary.RayCluster, c.to.primary.Form == FormKubeRay
+}
 
 // Dashboard is the client of the dashboard, which is found first where the user
 // wrote another address.
@@ -243,7 +251,7 @@ func (c *Cluster) Hint(dashboardURL, clusterID string) {
 // found yet.
 func (c *Cluster) NeedsSession() bool {
 	_, found := c.dash.peek()
-	return !found && c.to.dashboard == nil && c.to.gcs == nil
+	return !found && c.to.primary.Form == FormClient && c.to.dashboard == nil && c.to.gcs == nil
 }
 
 // GCSKnown is the address of the GCS in use, or "" where none is (yet).
@@ -290,7 +298,7 @@ func (c *Cluster) explain(err error) error {
 	if at == nil {
 		return err
 	}
-	cred := c.pool.credentialFor(c.to.primary, endpoint{*at, true})
+	cred := c.pool.credentialFor(c.to.primary, endpoint{addr: *at, written: true})
 	cred.headers = nil // gRPC has none of them
 	token, tokenErr := cred.token.read()
 	if tokenErr != nil {

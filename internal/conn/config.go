@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,10 +46,22 @@ type Credential struct {
 	Token string
 	// TokenFile is read again at each use, so that a rotated token is seen.
 	TokenFile string
+	// TokenHeader is one of TokenHeaders; empty is the first.
+	TokenHeader string
 	// Headers go with every HTTP request.
 	Headers map[string]string
 	TLS     *TLS
 }
+
+// TokenHeaders are the headers in which Ray takes a token, the usual one first. The
+// other is known since Ray 2.53, for what stands before Ray and takes Authorization
+// for itself.
+func TokenHeaders() []string { return []string{authorization, rayAuthorization} }
+
+const (
+	authorization    = "Authorization"
+	rayAuthorization = "X-Ray-Authorization"
+)
 
 // Retry is how often what is safe to repeat is tried.
 type Retry struct {
@@ -71,7 +84,10 @@ type Config struct {
 	// the provider's own credential whole.
 	Credentials map[string]Credential
 	// NoProxy wins over NO_PROXY, in its form.
-	NoProxy        string
+	NoProxy string
+	// Kubernetes is where RayClusters are. What it leaves out is filled from KUBE_HOST,
+	// KUBE_CONFIG_PATH and so on; see Pool.Kubernetes.
+	Kubernetes     Kubernetes
 	RequestTimeout time.Duration
 	Retry          Retry
 	MaxUnreachable time.Duration
@@ -210,6 +226,9 @@ func (c Config) Problems() []Problem {
 	}
 	_, err := c.TLS.config()
 	add(err, "tls")
+	if !slices.Contains(c.Unknown, "kubernetes") { // a half of a pair is no mistake while the other is unknown
+		out = append(out, KubernetesProblems(c.Kubernetes)...)
+	}
 	for _, key := range sortedKeys(c.Credentials) {
 		_, err := ParseAddress(key)
 		add(err, "credentials", key)

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -30,11 +31,7 @@ func (t tokenSource) read() (string, error) {
 	if t.file == "" {
 		return strings.TrimSpace(t.value), nil
 	}
-	name := t.file
-	if rest, ok := strings.CutPrefix(name, "~/"); ok && t.home != "" {
-		name = filepath.Join(t.home, rest)
-	}
-	b, err := os.ReadFile(name)
+	b, err := os.ReadFile(expandHome(t.file, t.home))
 	switch {
 	case err == nil && strings.TrimSpace(string(b)) != "":
 		return strings.TrimSpace(string(b)), nil
@@ -46,11 +43,20 @@ func (t tokenSource) read() (string, error) {
 	return "", &ray.Error{Kind: ray.KindInvalid, Op: "read the token", Message: fmt.Sprintf("%s: %v", t.name, err), Err: err}
 }
 
+func expandHome(name, home string) string {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok && home != "" {
+		return filepath.Join(home, rest)
+	}
+	return name
+}
+
 // credential is what one endpoint is shown.
 type credential struct {
-	token   tokenSource
-	headers map[string]string
-	tls     *TLS
+	token tokenSource
+	// tokenHeader is the header in which HTTP carries the token.
+	tokenHeader string
+	headers     map[string]string
+	tls         *TLS
 	// why says in messages why there is no credential; empty where there is one.
 	why string
 	// err is a configuration that can't be used; it is met at the first request.
@@ -61,8 +67,8 @@ type credential struct {
 func (c credential) describe(token string) string {
 	var parts []string
 	switch {
-	case c.hasHeader("Authorization"):
-		parts = append(parts, "the header Authorization of headers was sent, and no token beside it")
+	case c.hasHeader(c.tokenHeader):
+		parts = append(parts, "the header "+c.tokenHeader+" of headers was sent, and no token beside it")
 	case token != "":
 		parts = append(parts, "the token came from "+c.token.name)
 	case c.why != "":
@@ -94,12 +100,12 @@ func (c credential) tlsConfig() (*tls.Config, error) { return c.tls.config() }
 // ownCredential is the provider's own.
 func (c Config) ownCredential() credential {
 	headers, _, err := c.headers()
-	return credential{token: c.ownToken(), headers: headers, tls: c.TLS, err: err}
+	return credential{token: c.ownToken(), tokenHeader: cmp.Or(c.TokenHeader, authorization), headers: headers, tls: c.TLS, err: err}
 }
 
 // entryCredential is that of an entry of credentials.
 func (c Config) entryCredential(key string, e Credential) credential {
-	cred := credential{headers: e.Headers, tls: e.TLS}
+	cred := credential{tokenHeader: cmp.Or(e.TokenHeader, authorization), headers: e.Headers, tls: e.TLS}
 	switch {
 	case e.Token != "":
 		cred.token = tokenSource{value: e.Token, name: fmt.Sprintf("credentials[%q].token", key)}
@@ -116,18 +122,24 @@ type endpoint struct {
 	addr Address
 	// written is true for what the user wrote, false for what a cluster reported.
 	written bool
+	// head is true for the head of the RayCluster that the user wrote: Kubernetes, which
+	// the user trusts, says that it is there.
+	head bool
 }
 
 // credentialFor decides what is shown to ep, a place of the cluster that the user
 // knows as primary. These few lines are all that keeps a token from going where
 // it does not belong.
 func (p *Pool) credentialFor(primary Address, ep endpoint) credential {
+	if ep.head {
+		ep = endpoint{addr: primary, written: true}
+	}
 	if ep.written {
 		if e, ok := p.entries[ep.addr.String()]; ok {
 			return p.cfg.entryCredential(e.key, e.Credential)
 		}
 	}
-	samePlace := sameHost(ep.addr.Host, primary.Host)
+	samePlace := ep.addr == primary || (primary.Form != FormKubeRay && sameHost(ep.addr.Host, primary.Host))
 	if !ep.written && primary.Scheme == "https" && ep.addr.Scheme != "https" {
 		return credential{why: fmt.Sprintf("%s was discovered and is not encrypted, and the credential is for %s: write the address to have it sent", ep.addr, primary)}
 	}
@@ -135,7 +147,7 @@ func (p *Pool) credentialFor(primary Address, ep endpoint) credential {
 		if samePlace {
 			return p.cfg.entryCredential(e.key, e.Credential)
 		}
-		return credential{why: fmt.Sprintf("credentials[%q] is for the host %s only; add an entry for %s", e.key, primary.Host, ep.addr)}
+		return credential{why: fmt.Sprintf("credentials[%q] is for %s only; add an entry for %s", e.key, primary.place(), ep.addr)}
 	}
 	own, hasOwn := p.own.addr, p.own.written != ""
 	switch {
@@ -144,13 +156,13 @@ func (p *Pool) credentialFor(primary Address, ep endpoint) credential {
 	case hasOwn && ep.written && ep.addr.String() == own.String():
 		return p.cfg.ownCredential()
 	case hasOwn && primary.String() == own.String():
-		return credential{why: fmt.Sprintf("the provider's own is for the host %s only; add an entry for %s to the provider's credentials", own.Host, ep.addr)}
+		return credential{why: fmt.Sprintf("the provider's own is for %s only; add an entry for %s to the provider's credentials", own.place(), ep.addr)}
 	case hasOwn:
 		return credential{why: fmt.Sprintf("the provider's own goes only to its own address (%s, from %s); add an entry for %s to the provider's credentials", p.own.shown(), p.own.source, ep.addr)}
 	case ep.written || samePlace:
 		return p.cfg.ownCredential()
 	}
-	return credential{why: fmt.Sprintf("%s was reported by the cluster and is another host than %s, which the credential is for", ep.addr, primary.Host)}
+	return credential{why: fmt.Sprintf("%s was reported by the cluster and is another host than %s, which the credential is for", ep.addr, primary.place())}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

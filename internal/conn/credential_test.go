@@ -210,7 +210,7 @@ func TestCredentialOfDiscoveredEndpoints(t *testing.T) {
 			t.Parallel()
 			test.cfg.Token = "secret"
 			pool := NewPool(test.cfg)
-			cred := pool.credentialFor(parse(t, test.primary), endpoint{parse(t, test.endpoint), test.written})
+			cred := pool.credentialFor(parse(t, test.primary), endpoint{addr: parse(t, test.endpoint), written: test.written})
 			token, err := cred.token.read()
 			if err != nil {
 				t.Fatal(err)
@@ -233,10 +233,10 @@ func TestEntryGoesToItsHostOnly(t *testing.T) {
 	})
 	primary := parse(t, "http://head:8265")
 	for ep, want := range map[endpoint]string{
-		{primary, true}:                       "entry",
-		{parse(t, "head:6379"), false}:        "entry",
-		{parse(t, "10.0.0.5:6379"), false}:    "",
-		{parse(t, "gcs.internal:6379"), true}: "",
+		{addr: primary, written: true}:                       "entry",
+		{addr: parse(t, "head:6379")}:                        "entry",
+		{addr: parse(t, "10.0.0.5:6379")}:                    "",
+		{addr: parse(t, "gcs.internal:6379"), written: true}: "",
 	} {
 		got, err := pool.credentialFor(primary, ep).token.read()
 		if err != nil || got != want {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/gcs"
@@ -20,20 +21,49 @@ const (
 	portClient    = "10001"
 )
 
-// findDashboard takes what is written, else asks the GCS, else what can be found
-// from a Ray Client address.
+// findDashboard takes what is written, else asks Kubernetes or the GCS, else what can
+// be found from a Ray Client address.
 func (c *Cluster) findDashboard(ctx context.Context) (*dashboard.Client, error) {
 	switch {
 	case c.to.dashboard != nil:
-		return c.pool.newDashboard(c.to.primary, endpoint{*c.to.dashboard, true})
+		return c.pool.newDashboard(c.to.primary, endpoint{addr: *c.to.dashboard, written: true})
+	case c.to.primary.Form == FormKubeRay:
+		return c.dashboardByKubernetes(ctx)
 	case c.to.gcs != nil:
-		g, err := c.pool.newGCS(c.to.primary, endpoint{*c.to.gcs, true})
+		g, err := c.pool.newGCS(c.to.primary, endpoint{addr: *c.to.gcs, written: true})
 		if err != nil {
 			return nil, err
 		}
 		return c.dashboardByGCS(ctx, g)
 	}
 	return c.dashboardByClient(ctx)
+}
+
+// dashboardByKubernetes finds the head of a RayCluster. Through the API server no
+// Ray port is dialed.
+func (c *Cluster) dashboardByKubernetes(ctx context.Context) (*dashboard.Client, error) {
+	head, err := c.kubeHead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.to.access == AccessService {
+		return c.pool.newDashboard(c.to.primary, endpoint{addr: Address{Form: FormHTTP, Scheme: "http", Host: head.Host(), Port: head.DashboardPort}, head: true})
+	}
+	kube, err := c.pool.Kubernetes()
+	if err != nil {
+		return nil, err
+	}
+	return c.pool.proxiedDashboard(c.to.primary, kube, head)
+}
+
+func (c *Cluster) kubeHead(ctx context.Context) (kuberay.Head, error) {
+	return c.head.get(ctx, keepShort, func(ctx context.Context) (kuberay.Head, error) {
+		kube, err := c.pool.Kubernetes()
+		if err != nil {
+			return kuberay.Head{}, err
+		}
+		return kube.Head(ctx, c.to.primary.RayCluster)
+	})
 }
 
 // dashboardByGCS finds the dashboard that a GCS has in its KV store.
@@ -54,8 +84,8 @@ func (c *Cluster) dashboardByGCS(ctx context.Context, g *gcs.Client) (*dashboard
 // pickDashboard tries the places that a reported host:port can mean.
 func (c *Cluster) pickDashboard(ctx context.Context, reported string, verify func(context.Context, *dashboard.Client) error) (*dashboard.Client, error) {
 	var first error
-	for _, a := range c.candidates(reported, FormHTTP) {
-		d, err := c.pool.newDashboard(c.to.primary, endpoint{addr: a})
+	for _, ep := range c.candidates(endpoint{addr: c.to.primary}, reported, FormHTTP) {
+		d, err := c.pool.newDashboard(c.to.primary, ep)
 		if err == nil {
 			if err = verify(ctx, d); err == nil {
 				return d, nil
@@ -74,10 +104,10 @@ func (c *Cluster) pickDashboard(ctx context.Context, reported string, verify fun
 }
 
 // candidates are the places that a reported host:port can mean, best first: the
-// user's own host with that port, since the cluster's inner addresses are often
+// user's own host, which is that of known, with that port, since the cluster's inner addresses are often
 // not reachable and never get a credential; then what was reported. A loopback
 // host is the head's own, never ours, unless the head is here too.
-func (c *Cluster) candidates(reported string, form Form) []Address {
+func (c *Cluster) candidates(known endpoint, reported string, form Form) []endpoint {
 	host, port, err := net.SplitHostPort(reported)
 	if err != nil || host == "" || !validPort(port) {
 		return nil
@@ -86,10 +116,10 @@ func (c *Cluster) candidates(reported string, form Form) []Address {
 	if form == FormHTTP {
 		a.Scheme = "http"
 	}
-	out := []Address{a.at(c.to.primary.Host)}
+	out := []endpoint{{addr: a.at(known.addr.Host), head: known.head}}
 	if !isLoopback(host) {
-		if a, err := ParseAddress(a.at(host).String()); err == nil && a.Host != c.to.primary.Host {
-			out = append(out, a)
+		if a, err := ParseAddress(a.at(host).String()); err == nil && a.Host != known.addr.Host {
+			out = append(out, endpoint{addr: a})
 		}
 	}
 	return out
@@ -130,8 +160,8 @@ func (c *Cluster) sameHead(ctx context.Context, d *dashboard.Client, g *gcs.Clie
 // findGCS takes what is written, else what the dashboard reports.
 func (c *Cluster) findGCS(ctx context.Context) (*gcs.Client, error) {
 	if c.to.gcs != nil {
-		g, err := c.pool.newGCS(c.to.primary, endpoint{*c.to.gcs, true})
-		if err != nil || c.to.dashboard == nil {
+		g, err := c.pool.newGCS(c.to.primary, endpoint{addr: *c.to.gcs, written: true})
+		if err != nil || (c.to.dashboard == nil && c.to.primary.Form != FormKubeRay) {
 			return g, err
 		}
 		d, err := c.Dashboard(ctx)
@@ -139,6 +169,18 @@ func (c *Cluster) findGCS(ctx context.Context) (*gcs.Client, error) {
 			return nil, err
 		}
 		return g, c.verifyGCS(ctx, d, g)
+	}
+	known := endpoint{addr: c.to.primary}
+	switch c.to.access {
+	case AccessProxy:
+		return nil, &noGCS{unsupported("find the GCS", c.Address(),
+			"Kubernetes' API server passes on HTTP only, and the GCS speaks gRPC: write gcs_address where the GCS can be reached from here, or kuberay.access = %q inside of the Kubernetes cluster", AccessService)}
+	case AccessService:
+		head, err := c.kubeHead(ctx)
+		if err != nil {
+			return nil, err
+		}
+		known = endpoint{addr: Address{Host: head.Host()}, head: true}
 	}
 	d, err := c.Dashboard(ctx)
 	if err != nil {
@@ -148,7 +190,7 @@ func (c *Cluster) findGCS(ctx context.Context) (*gcs.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.pickGCS(ctx, d, reported)
+	return c.pickGCS(ctx, d, c.candidates(known, reported, FormGCS), reported)
 }
 
 // reportedGCS is what a Ray Client session told, or the head's command line.
@@ -161,15 +203,14 @@ func (c *Cluster) reportedGCS(ctx context.Context, d *dashboard.Client) (string,
 
 // pickGCS tries all places at once: those that can't be reached cost the whole
 // time-out.
-func (c *Cluster) pickGCS(ctx context.Context, d *dashboard.Client, reported string) (*gcs.Client, error) {
-	places := c.candidates(reported, FormGCS)
+func (c *Cluster) pickGCS(ctx context.Context, d *dashboard.Client, places []endpoint, reported string) (*gcs.Client, error) {
 	clients, errs := make([]*gcs.Client, len(places)), make([]error, len(places))
 	short, cancel := context.WithTimeout(ctx, discoverTimeout)
 	defer cancel()
 	var group errgroup.Group
-	for i, a := range places {
+	for i, ep := range places {
 		group.Go(func() error {
-			if clients[i], errs[i] = c.pool.newGCS(c.to.primary, endpoint{addr: a}); errs[i] == nil {
+			if clients[i], errs[i] = c.pool.newGCS(c.to.primary, ep); errs[i] == nil {
 				errs[i] = c.verifyGCS(short, d, clients[i])
 			}
 			return nil
@@ -288,7 +329,7 @@ func (c *Cluster) clientOptions() (rayclient.Options, error) {
 	if c.to.client == nil {
 		return rayclient.Options{}, &ray.Error{Kind: ray.KindInvalid, Op: "find the dashboard", Address: c.Address(), Message: "no address of a dashboard, a GCS or a Ray Client server is known"}
 	}
-	cred := c.pool.credentialFor(c.to.primary, endpoint{*c.to.client, true})
+	cred := c.pool.credentialFor(c.to.primary, endpoint{addr: *c.to.client, written: true})
 	return rayclient.Options{Address: c.to.client.HostPort(), Token: grpcToken(cred), UserAgent: c.pool.cfg.userAgent()}, cred.err
 }
 

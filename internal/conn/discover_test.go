@@ -226,8 +226,8 @@ func TestCandidatesPreferTheUsersHost(t *testing.T) {
 	} {
 		c := clusterOf(t, Config{}, Target{Address: test.primary})
 		var got []string
-		for _, a := range c.candidates(test.reported, FormGCS) {
-			got = append(got, a.String())
+		for _, a := range c.candidates(endpoint{addr: c.to.primary}, test.reported, FormGCS) {
+			got = append(got, a.addr.String())
 		}
 		if s := strings.Join(got, " "); s != test.want {
 			t.Errorf("%s reports %s: got %q, want %q", test.primary, test.reported, s, test.want)

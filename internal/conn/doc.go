@@ -21,7 +21,10 @@
 //     127.0.0.1 here;
 //   - a token that was given for an https address is not sent in the clear to an
 //     address that was discovered;
-//   - a redirect is never followed.
+//   - a redirect is never followed;
+//   - through Kubernetes' API server Ray's token goes in X-Ray-Authorization, and
+//     only below the proxy of the head that the user wrote. Authorization is
+//     Kubernetes' own, and ends there.
 //
 // # Choice of source
 //

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/jobs"
 )
@@ -17,6 +19,23 @@ import (
 // discovered from Address.
 type Target struct {
 	Address, DashboardURL, GCSAddress, ClientAddress string
+	// KubeRay says the same as the address kuberay://namespace/name, and how to get
+	// there.
+	KubeRay KubeRay
+}
+
+// primary is where t says that the cluster is, and the name of the argument that
+// says so; ok is false where t leaves it to the provider, or to an override.
+func (t Target) primary() (a Address, source string, ok bool, err error) {
+	switch {
+	case t.KubeRay != KubeRay{}:
+		a, err = t.KubeRay.address(t.Address)
+		return a, "the kuberay argument", true, err
+	case t.Address != "":
+		a, err = ParseAddress(t.Address)
+		return a, "the address argument", true, err
+	}
+	return Address{}, "", false, nil
 }
 
 // Pool is the provider's configuration and the clusters in use. It is safe for
@@ -31,6 +50,9 @@ type Pool struct {
 	clusters map[string]*Cluster
 	closers  []func()
 	closed   bool
+
+	kubeMu sync.Mutex
+	kube   *kuberay.Client
 }
 
 type ownAddress struct {
@@ -142,8 +164,8 @@ func (NoAddressError) Error() string {
 }
 
 // Cluster returns the cluster of t, the same one for the same t. It does not
-// dial. Its errors are an *UnknownError, a NoAddressError, and those of
-// ParseAddress.
+// dial. Its errors are an *UnknownError, a NoAddressError, a NoKubernetesError, and
+// those of an address or a configuration that can't be right.
 func (p *Pool) Cluster(t Target) (*Cluster, error) {
 	if err := p.unknown(t); err != nil {
 		return nil, err
@@ -170,12 +192,16 @@ func (p *Pool) unknown(t Target) error {
 	if n, ok := p.UnknownArgument("credentials"); ok {
 		return &UnknownError{n}
 	}
-	if a, err := ParseAddress(t.Address); err == nil {
-		if _, ok := p.entries[a.String()]; ok {
-			return nil
+	a, _, written, err := t.primary()
+	if !written {
+		a = p.own.addr
+	}
+	if _, ok := p.entries[a.String()]; !ok || !written || err != nil {
+		if n, ok := p.UnknownArgument("address", "token", "token_file", "headers", "token_header", "tls"); ok {
+			return &UnknownError{n}
 		}
 	}
-	if n, ok := p.UnknownArgument("address", "token", "token_file", "headers", "tls"); ok {
+	if n, ok := p.UnknownArgument("kubernetes"); ok && a.Form == FormKubeRay {
 		return &UnknownError{n}
 	}
 	return nil
@@ -185,12 +211,14 @@ func (p *Pool) unknown(t Target) error {
 type resolved struct {
 	primary                Address
 	dashboard, gcs, client *Address
+	// access is how a RayCluster is reached; empty for other addresses.
+	access string
 	// source says where primary was written, for messages.
 	source string
 }
 
 func (r resolved) key() string {
-	parts := []string{r.primary.String()}
+	parts := []string{r.primary.String(), r.access}
 	for _, a := range []*Address{r.dashboard, r.gcs, r.client} {
 		if a == nil {
 			parts = append(parts, "")
@@ -202,20 +230,21 @@ func (r resolved) key() string {
 }
 
 func (p *Pool) resolve(t Target) (resolved, error) {
-	r := resolved{source: "the address argument"}
+	var r resolved
 	var err error
-	if r.dashboard, err = parseOverride(t.DashboardURL, FormHTTP, "dashboard_url", "http(s)://host:8265[/prefix]"); err != nil {
+	if r.dashboard, err = parseOverride(t.DashboardURL, FormHTTP, "dashboard_url"); err != nil {
 		return r, err
 	}
-	if r.gcs, err = parseOverride(t.GCSAddress, FormGCS, "gcs_address", "host:6379"); err != nil {
+	if r.gcs, err = parseOverride(t.GCSAddress, FormGCS, "gcs_address"); err != nil {
 		return r, err
 	}
-	if r.client, err = parseOverride(t.ClientAddress, FormClient, "client_address", "ray://host:10001"); err != nil {
+	if r.client, err = parseOverride(t.ClientAddress, FormClient, "client_address"); err != nil {
 		return r, err
 	}
+	var written bool
+	r.primary, r.source, written, err = t.primary()
 	switch {
-	case t.Address != "":
-		r.primary, err = ParseAddress(t.Address)
+	case written:
 	case p.own.written != "":
 		r.primary, r.source, err = p.own.addr, p.own.source, p.own.err
 	case r.dashboard != nil:
@@ -230,6 +259,12 @@ func (p *Pool) resolve(t Target) (resolved, error) {
 	if err != nil {
 		return r, err
 	}
+	if r.primary.Form == FormKubeRay {
+		r.access = cmp.Or(t.KubeRay.Access, AccessProxy)
+		if _, err := p.cfg.kubernetes(); err != nil && r.dashboard == nil {
+			return r, err
+		}
+	}
 	// What the primary address itself is needs no override.
 	for form, slot := range map[Form]**Address{FormHTTP: &r.dashboard, FormGCS: &r.gcs, FormClient: &r.client} {
 		if *slot == nil && r.primary.Form == form {
@@ -240,7 +275,7 @@ func (p *Pool) resolve(t Target) (resolved, error) {
 	return r, nil
 }
 
-func parseOverride(s string, form Form, name, want string) (*Address, error) {
+func parseOverride(s string, form Form, name string) (*Address, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -249,18 +284,17 @@ func parseOverride(s string, form Form, name, want string) (*Address, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if a.Form != form {
-		return nil, &ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("use %s %q", name, s), Message: "it must be of the form " + want}
+		return nil, &ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("use %s %q", name, s), Message: "it must be of the form " + form.Example()}
 	}
 	return &a, nil
 }
 
 // CheckAddress is the error of an address that is not of one of the forms; none
-// allows all three.
+// allows all of them.
 func CheckAddress(s string, form Form) error {
 	a, err := ParseAddress(s)
 	if err == nil && form != 0 && a.Form != form {
-		want := map[Form]string{FormHTTP: "http(s)://host:8265[/prefix]", FormGCS: "host:6379", FormClient: "ray://host:10001"}[form]
-		err = &ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("use address %q", s), Message: "it must be of the form " + want}
+		err = &ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("use address %q", s), Message: "it must be of the form " + form.Example()}
 	}
 	return err
 }

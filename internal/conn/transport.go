@@ -6,10 +6,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 )
@@ -21,7 +23,8 @@ const (
 	discoverTimeout = 2 * time.Second
 )
 
-// transport shows a credential to one host and port, and to no other.
+// transport shows a credential to one host and port, and to no other; where the
+// address has a path, only below it.
 type transport struct {
 	base http.RoundTripper
 	addr Address
@@ -40,8 +43,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		req = req.Clone(req.Context())
-		if token != "" && !t.cred.hasHeader("Authorization") {
-			req.Header.Set("Authorization", "Bearer "+token)
+		if token != "" && !t.cred.hasHeader(t.cred.tokenHeader) {
+			req.Header.Set(t.cred.tokenHeader, "Bearer "+token)
 		}
 		for _, k := range sortedKeys(t.cred.headers) {
 			req.Header.Set(k, t.cred.headers[k])
@@ -57,7 +60,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (t *transport) isFor(u *url.URL) bool {
 	a, err := ParseAddress(u.Scheme + "://" + u.Host)
-	return err == nil && a.Scheme == t.addr.Scheme && a.Host == t.addr.Host && a.Port == t.addr.Port
+	if err != nil {
+		return false
+	}
+	below, err := url.PathUnescape(t.addr.Path)
+	return err == nil && a.Scheme == t.addr.Scheme && a.Host == t.addr.Host && a.Port == t.addr.Port && strings.HasPrefix(u.Path, below+"/")
 }
 
 // proxy is the choice of a proxy by the environment, as Go's own, but read
@@ -84,7 +91,7 @@ func (c Config) proxy() func(*http.Request) (*url.URL, error) {
 }
 
 // newDashboard makes the client of a dashboard. The dial of a discovered one is
-// short. hold is told of what has to be closed at the end.
+// short.
 func (p *Pool) newDashboard(primary Address, ep endpoint) (*dashboard.Client, error) {
 	cred := p.credentialFor(primary, ep)
 	tlsConfig, err := cred.tlsConfig()
@@ -92,7 +99,7 @@ func (p *Pool) newDashboard(primary Address, ep endpoint) (*dashboard.Client, er
 		return nil, err
 	}
 	dial := dialTimeout
-	if !ep.written {
+	if !ep.written && !ep.head {
 		dial = discoverTimeout
 	}
 	base := &http.Transport{
@@ -105,9 +112,31 @@ func (p *Pool) newDashboard(primary Address, ep endpoint) (*dashboard.Client, er
 		IdleConnTimeout:     90 * time.Second,
 	}
 	p.onClose(base.CloseIdleConnections)
+	return p.dashboardBehind(base, ep.addr, cred)
+}
+
+// proxiedDashboard makes the client of a dashboard behind Kubernetes' API server. What
+// says who we are to Kubernetes is in Authorization, so that Ray's token goes in its
+// own header.
+func (p *Pool) proxiedDashboard(primary Address, kube *kuberay.Client, head kuberay.Head) (*dashboard.Client, error) {
+	cred := p.credentialFor(primary, endpoint{addr: primary, written: true})
+	cred.tokenHeader = rayAuthorization
+	if cred.err == nil && cred.hasHeader(authorization) {
+		cred.err = &ray.Error{Kind: ray.KindInvalid, Op: "use headers", Message: "Kubernetes' API server takes the header Authorization for itself, in place of the provider's kubernetes credentials: leave it out, and write Ray's token as token"}
+	}
+	written, base := kube.DashboardProxy(head)
+	addr, err := ParseAddress(written)
+	if err != nil {
+		return nil, err
+	}
+	return p.dashboardBehind(base, addr, cred)
+}
+
+// dashboardBehind makes the client of a dashboard at addr, to which base leads.
+func (p *Pool) dashboardBehind(base http.RoundTripper, addr Address, cred credential) (*dashboard.Client, error) {
 	return dashboard.New(dashboard.Options{
-		URL:            ep.addr.String(),
-		HTTP:           &http.Client{Transport: &transport{base: base, addr: ep.addr, cred: cred}},
+		URL:            addr.String(),
+		HTTP:           &http.Client{Transport: &transport{base: base, addr: addr, cred: cred}},
 		UserAgent:      p.cfg.userAgent(),
 		RequestTimeout: p.cfg.RequestTimeout,
 		Retry:          dashboard.Retry{Max: p.cfg.Retry.MaxAttempts - 1, MinBackoff: p.cfg.Retry.MinBackoff, MaxBackoff: p.cfg.Retry.MaxBackoff},

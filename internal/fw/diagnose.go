@@ -2,6 +2,7 @@ package fw
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
+	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 )
@@ -64,11 +66,15 @@ func Detail(err error) string {
 func nextStep(err error) string {
 	var unknown *conn.UnknownError
 	var none conn.NoAddressError
+	var noKubernetes conn.NoKubernetesError
 	switch {
 	case errors.As(err, &unknown):
 		return "Its value comes from something that is created in the same apply. Apply that first (terraform apply -target=...), or read the cluster in a configuration of its own. Nothing else is tried in its place: not the environment, not this machine."
-	case errors.As(err, &none):
+	case errors.As(err, &none), errors.As(err, &noKubernetes):
 		return ""
+	}
+	if k, ok := errors.AsType[*kuberay.Error](err); ok {
+		return kubernetesStep(k)
 	}
 	var e *ray.Error
 	if !errors.As(err, &e) {
@@ -82,7 +88,7 @@ func nextStep(err error) string {
 	case ray.KindTLS:
 		return "Compare the scheme with what the port speaks: Ray's dashboard has no TLS of its own, so https:// needs a proxy before it. For a certificate of a private CA set tls.ca_cert, for another name tls.server_name. A GCS or Ray Client port with RAY_USE_TLS=1 wants a client certificate, which this provider can't show there yet: use the dashboard's address."
 	case ray.KindDNS:
-		return "Check the spelling of the host, and whether the name resolves on the machine where Terraform runs: a Kubernetes service name does so only inside the cluster (kubectl port-forward gives a local address)."
+		return "Check the spelling of the host, and whether the name resolves on the machine where Terraform runs: a Kubernetes service name does so only inside the cluster (kubectl port-forward gives a local address, and kuberay://namespace/name goes through the API server)."
 	case ray.KindUnavailable:
 		return unavailable(e)
 	case ray.KindTimeout:
@@ -93,6 +99,28 @@ func nextStep(err error) string {
 		return "Another cluster answers than the one expected. If the cluster was replaced on purpose, plan and apply again; if two addresses were written, let both be of one cluster."
 	case ray.KindServer:
 		return "This is a failure inside Ray. The head's log has more: logs/dashboard.log and logs/dashboard_*.log below /tmp/ray/session_latest on the head node."
+	}
+	return ""
+}
+
+// kubernetesStep says what to do about a call of the Kubernetes API that failed.
+func kubernetesStep(k *kuberay.Error) string {
+	where := "-n " + k.Namespace
+	switch ray.KindOf(k) {
+	case ray.KindForbidden:
+		return fmt.Sprintf("Kubernetes' RBAC does not let the user of the provider's kubernetes argument do that: a Role in namespace %s must allow %s on %s. kubectl auth can-i %s %s %s, as that user, says whether it does; the guide \"KubeRay\" has the whole Role.", k.Namespace, k.Verb, k.Resource, k.Verb, k.Resource, where)
+	case ray.KindUnauthenticated:
+		return "The API server does not accept the credentials of the provider's kubernetes argument, or none could be had. Check that they are of this Kubernetes cluster and have not expired; exec gets new ones for each run."
+	case ray.KindNotFound:
+		return fmt.Sprintf("Check namespace and name, and that the provider's kubernetes argument names the right Kubernetes cluster: kubectl get rayclusters %s.", where)
+	case ray.KindUnsupported:
+		return "Install the KubeRay operator with its custom resources, or check that the provider's kubernetes argument names the right Kubernetes cluster."
+	}
+	if !k.Answered() {
+		return "This is about the API server, not about Ray. Check host, certificate and proxy in the provider's kubernetes argument, and whether kubectl reaches it from where Terraform runs."
+	}
+	if ray.IsKind(k, ray.KindUnavailable) {
+		return fmt.Sprintf("kubectl describe raycluster %s and kubectl get pods %s -l ray.io/node-type=head say more. A ray_cluster_connection with ready_when waits until the head can be reached.", where, where)
 	}
 	return ""
 }

@@ -131,6 +131,18 @@ func TestTargetOf(t *testing.T) {
 	}
 	partly := types.ObjectValueMust(ClusterAttrTypes(), map[string]attr.Value{
 		"address": types.StringUnknown(), "dashboard_url": types.StringNull(), "gcs_address": types.StringNull(), "client_address": types.StringNull(),
+		"kuberay": types.ObjectNull(KubeRayAttrTypes()),
+	})
+	inCluster := conn.Target{KubeRay: conn.KubeRay{Namespace: "ml", Name: "ray", Access: conn.AccessService}}
+	kubeRay, diags := ClusterObject(t.Context(), inCluster)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	deep := types.ObjectValueMust(ClusterAttrTypes(), map[string]attr.Value{
+		"address": types.StringNull(), "dashboard_url": types.StringNull(), "gcs_address": types.StringNull(), "client_address": types.StringNull(),
+		"kuberay": types.ObjectValueMust(KubeRayAttrTypes(), map[string]attr.Value{
+			"namespace": types.StringValue("ml"), "name": types.StringUnknown(), "access": types.StringNull(),
+		}),
 	})
 	for name, test := range map[string]struct {
 		in    types.Object
@@ -141,6 +153,8 @@ func TestTargetOf(t *testing.T) {
 		"null":           {types.ObjectNull(ClusterAttrTypes()), conn.Target{}, true},
 		"unknown":        {types.ObjectUnknown(ClusterAttrTypes()), conn.Target{}, false},
 		"partly unknown": {partly, conn.Target{}, false},
+		"RayCluster":     {kubeRay, inCluster, true},
+		"deeply unknown": {deep, conn.Target{}, false},
 	} {
 		got, known, diags := TargetOf(context.Background(), test.in)
 		if got != test.want || known != test.known || diags.HasError() {

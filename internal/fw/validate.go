@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
@@ -17,15 +18,10 @@ var _ validator.String = AddressValidator{}
 
 // Description says what is valid.
 func (v AddressValidator) Description(context.Context) string {
-	switch v.Form {
-	case conn.FormHTTP:
-		return "must be http(s)://host:8265[/prefix]"
-	case conn.FormGCS:
-		return "must be host:6379"
-	case conn.FormClient:
-		return "must be ray://host:10001"
+	if example := v.Form.Example(); example != "" {
+		return "must be " + example
 	}
-	return "must be http(s)://host:8265[/prefix], host:6379 or ray://host:10001"
+	return "must be http(s)://host:8265[/prefix], host:6379, ray://host:10001 or kuberay://namespace/name"
 }
 
 // MarkdownDescription is Description.
@@ -48,4 +44,28 @@ func reason(err error) string {
 		return e.Message
 	}
 	return err.Error()
+}
+
+// kubeRayValidator refuses a RayCluster that can't be one, and one that contradicts
+// the address beside it.
+type kubeRayValidator struct{}
+
+func (kubeRayValidator) Description(context.Context) string {
+	return "must be of one RayCluster, and not contradict address"
+}
+
+func (v kubeRayValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (kubeRayValidator) ValidateObject(ctx context.Context, req validator.ObjectRequest, resp *validator.ObjectResponse) {
+	if req.ConfigValue.IsNull() || !FullyKnown(req.ConfigValue) {
+		return
+	}
+	var address types.String
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, req.Path.ParentPath().AtName("address"), &address)...)
+	if conn.CheckAddress(address.ValueString(), 0) != nil {
+		address = types.StringNull() // its own validator says so
+	}
+	if err := kubeRayOf(req.ConfigValue).Check(address.ValueString()); err != nil {
+		AddError(&resp.Diagnostics, req.Path, "This is not the RayCluster of a cluster", err)
+	}
 }

@@ -3,10 +3,12 @@ package kuberay
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -35,6 +37,9 @@ type Config struct {
 	// TLSServerName is the name in the server's certificate where it is not the host.
 	TLSServerName string
 	ProxyURL      string
+	// Proxy is the choice of a proxy where neither ProxyURL nor the file names one;
+	// nil is the choice by the process's environment.
+	Proxy func(*http.Request) (*url.URL, error)
 	// InCluster takes the service account of the pod that this runs in.
 	InCluster bool
 
@@ -58,6 +63,7 @@ func (c Config) Configured() bool { return c.ConfigPath != "" || c.Host != "" ||
 // Client is a client of one Kubernetes API server. It is safe for concurrent use.
 type Client struct {
 	config *rest.Config
+	http   *http.Client
 	api    dynamic.Interface
 }
 
@@ -67,6 +73,9 @@ func New(c Config) (*Client, error) {
 	config, err := c.rest()
 	if err != nil {
 		return nil, &ray.Error{Kind: ray.KindInvalid, Op: "use the kubernetes configuration", Message: err.Error(), Err: err}
+	}
+	if config.Proxy == nil {
+		config.Proxy = c.Proxy
 	}
 	config.UserAgent = c.UserAgent
 	config.Timeout = c.Timeout
@@ -78,12 +87,19 @@ func New(c Config) (*Client, error) {
 			c.Warn(ctx, text)
 		}
 	})
-	api, err := dynamic.NewForConfig(config)
+	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, &ray.Error{Kind: ray.KindInvalid, Op: "use the kubernetes configuration", Message: err.Error(), Err: err}
 	}
-	return &Client{config, api}, nil
+	api, err := dynamic.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, &ray.Error{Kind: ray.KindInvalid, Op: "use the kubernetes configuration", Message: err.Error(), Err: err}
+	}
+	return &Client{config, client, api}, nil
 }
+
+// Close ends idle connections.
+func (c *Client) Close() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
 
 func (c Config) rest() (*rest.Config, error) {
 	if c.InCluster {

@@ -28,6 +28,13 @@ func (e *Error) Error() string { return e.err.Error() }
 // Unwrap returns the *ray.Error.
 func (e *Error) Unwrap() error { return e.err }
 
+// Answered reports whether the API server answered: then the error is about what was
+// asked for, and not about the way there.
+func (e *Error) Answered() bool {
+	_, ok := errors.AsType[*apierrors.StatusError](e.err.Err)
+	return ok || e.err.Err == nil
+}
+
 // call is a request to the API server, for its errors.
 type call struct {
 	op, verb, resource, namespace string

@@ -40,6 +40,11 @@ type spec struct {
 		Type string `json:"type"`
 	} `json:"upgradeStrategy"`
 	HeadGroupSpec struct {
+		HeadService struct {
+			Metadata struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+		} `json:"headService"`
 		Template struct {
 			Spec struct {
 				Containers []struct {
@@ -47,6 +52,10 @@ type spec struct {
 						Name  string `json:"name"`
 						Value string `json:"value"`
 					} `json:"env"`
+					Ports []struct {
+						Name          string `json:"name"`
+						ContainerPort int    `json:"containerPort"`
+					} `json:"ports"`
 				} `json:"containers"`
 			} `json:"spec"`
 		} `json:"template"`
@@ -77,6 +86,9 @@ type status struct {
 	MaxWorkerReplicas   int64              `json:"maxWorkerReplicas"`
 	ReadyWorkerReplicas int64              `json:"readyWorkerReplicas"`
 	Conditions          []metav1.Condition `json:"conditions"`
+	Head                struct {
+		ServiceName string `json:"serviceName"`
+	} `json:"head"`
 }
 
 // RayCluster reads one. An error of KindNotFound is a RayCluster that is not there, one

@@ -18,9 +18,11 @@ type model struct {
 	Owner           types.String `tfsdk:"owner"`
 	Token           types.String `tfsdk:"token"`
 	TokenFile       types.String `tfsdk:"token_file"`
+	TokenHeader     types.String `tfsdk:"token_header"`
 	Headers         types.Map    `tfsdk:"headers"`
 	TLS             types.Object `tfsdk:"tls"`
 	Credentials     types.Map    `tfsdk:"credentials"`
+	Kubernetes      types.Object `tfsdk:"kubernetes"`
 	NoProxy         types.String `tfsdk:"no_proxy"`
 	RequestTimeout  fw.Duration  `tfsdk:"request_timeout"`
 	RequestRetry    types.Object `tfsdk:"request_retry"`
@@ -41,10 +43,11 @@ type tlsModel struct {
 }
 
 type credentialModel struct {
-	Token     types.String `tfsdk:"token"`
-	TokenFile types.String `tfsdk:"token_file"`
-	Headers   types.Map    `tfsdk:"headers"`
-	TLS       types.Object `tfsdk:"tls"`
+	Token       types.String `tfsdk:"token"`
+	TokenFile   types.String `tfsdk:"token_file"`
+	TokenHeader types.String `tfsdk:"token_header"`
+	Headers     types.Map    `tfsdk:"headers"`
+	TLS         types.Object `tfsdk:"tls"`
 }
 
 type retryModel struct {
@@ -67,11 +70,13 @@ func (m model) config(ctx context.Context, diags *diag.Diagnostics) conn.Config 
 		PlanChecks:     m.PlanChecks.ValueString(),
 		ReadOnly:       m.ReadOnly.ValueBool(),
 		Credential: conn.Credential{
-			Token:     m.Token.ValueString(),
-			TokenFile: m.TokenFile.ValueString(),
-			Headers:   stringMap(ctx, m.Headers, diags),
-			TLS:       tlsOf(ctx, m.TLS, diags),
+			Token:       m.Token.ValueString(),
+			TokenFile:   m.TokenFile.ValueString(),
+			TokenHeader: m.TokenHeader.ValueString(),
+			Headers:     stringMap(ctx, m.Headers, diags),
+			TLS:         tlsOf(ctx, m.TLS, diags),
 		},
+		Kubernetes:      kubernetesOf(ctx, m.Kubernetes, diags),
 		DefaultMetadata: stringMap(ctx, m.DefaultMetadata, diags),
 	}
 	if known(m.RequestRetry) {
@@ -94,10 +99,11 @@ func (m model) config(ctx context.Context, diags *diag.Diagnostics) conn.Config 
 			var c credentialModel
 			diags.Append(o.As(ctx, &c, basetypes.ObjectAsOptions{})...)
 			cfg.Credentials[key] = conn.Credential{
-				Token:     c.Token.ValueString(),
-				TokenFile: c.TokenFile.ValueString(),
-				Headers:   stringMap(ctx, c.Headers, diags),
-				TLS:       tlsOf(ctx, c.TLS, diags),
+				Token:       c.Token.ValueString(),
+				TokenFile:   c.TokenFile.ValueString(),
+				TokenHeader: c.TokenHeader.ValueString(),
+				Headers:     stringMap(ctx, c.Headers, diags),
+				TLS:         tlsOf(ctx, c.TLS, diags),
 			}
 		}
 	}

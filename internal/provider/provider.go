@@ -22,6 +22,8 @@ type rayProvider struct {
 	pools []*conn.Pool
 }
 
+const cantBeUsed = "The provider's configuration can't be used"
+
 // New returns the provider of a version, as "1.2.3" or "dev".
 func New(version string) func() provider.Provider {
 	return NewWithEnv(version, conn.Environment)
@@ -52,7 +54,7 @@ func (p *rayProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	cfg.Unknown = unknownArguments(req.Config.Raw)
 	cfg.Version, cfg.Getenv = p.version, p.getenv
 	for _, problem := range cfg.Problems() {
-		fw.AddError(&resp.Diagnostics, problemPath(problem.Path), "The provider's configuration can't be used", problem.Err)
+		fw.AddError(&resp.Diagnostics, problemPath(problem.Path), cantBeUsed, problem.Err)
 	}
 	if resp.Diagnostics.HasError() {
 		return

@@ -28,7 +28,16 @@ func TestConfigureRefusesWhatCannotBe(t *testing.T) {
 		path, want string
 	}{
 		"auto":                {m{"address": "auto"}, "address", "must not guess"},
-		"kuberay":             {m{"address": "kuberay://ns/c"}, "address", "not supported yet"},
+		"kuberay":             {m{"address": "kuberay://ns"}, "address", "kuberay://namespace/name"},
+		"token header":        {m{"token_header": "X-Token"}, "token_header", "X-Ray-Authorization"},
+		"two Kubernetes":      {m{"kubernetes": m{"host": "https://k", "config_path": "/k"}}, "kubernetes.host", "leave one of them out"},
+		"pod and file":        {m{"kubernetes": m{"in_cluster": true, "config_path": "/k"}}, "kubernetes.config_path", "from the pod"},
+		"context of no file":  {m{"kubernetes": m{"host": "https://k", "config_context": "c"}}, "kubernetes.config_context", "of a kubeconfig"},
+		"two users":           {m{"kubernetes": m{"host": "https://k", "token": "hunter2", "exec": m{"api_version": "client.authentication.k8s.io/v1", "command": "aws"}}}, "kubernetes.token", "token and exec each say who we are"},
+		"half a user":         {m{"kubernetes": m{"host": "https://k", "client_key": "-----BEGIN x"}}, "kubernetes.client_key", "client_certificate"},
+		"any or one":          {m{"kubernetes": m{"host": "https://k", "insecure": true, "cluster_ca_certificate": "-----BEGIN x"}}, "kubernetes.insecure", "leave one of them out"},
+		"base64":              {m{"kubernetes": m{"host": "https://k", "cluster_ca_certificate": "LS0tLS1CRUdJTg=="}}, "kubernetes.cluster_ca_certificate", "base64decode"},
+		"exec of what":        {m{"kubernetes": m{"host": "https://k", "exec": m{"api_version": "v1", "command": "aws"}}}, "kubernetes.exec.api_version", "client.authentication.k8s.io/v1"},
 		"no unit":             {m{"request_timeout": "5"}, "request_timeout", "not a number with a unit"},
 		"negative":            {m{"max_unreachable": "-3s"}, "max_unreachable", "negative"},
 		"zero":                {m{"request_timeout": "0s"}, "request_timeout", "longer than zero"},
@@ -62,6 +71,22 @@ func TestConfigureRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
+// What terraform validate can tell, it tells.
+func TestValidateOfKubernetes(t *testing.T) {
+	t.Parallel()
+	tf := terraform(t, map[string]string{"KUBE_HOST": "https://other"})
+	tf.Provider(m{"kubernetes": m{"host": "https://k", "config_path": "/k"}})
+	if errs := tf.Validate().Errors(); len(errs) != 1 || errs[0].Path != "kubernetes.host" {
+		t.Errorf("got %v, want one error at kubernetes.host", errs)
+	}
+	for _, config := range []m{{"config_path": "/k"}, {}, {"in_cluster": false, "config_path": "/k", "config_context": "c", "token": "t"}, {"host": core.Later("https://k"), "client_key": core.Later("x")}} {
+		tf.Provider(m{"kubernetes": config})
+		if ds := tf.Validate(); ds.HasErrors() {
+			t.Errorf("%v: %s", config, ds)
+		}
+	}
+}
+
 func TestConfigureDialsNothing(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -76,7 +101,7 @@ func TestConfigureDialsNothing(t *testing.T) {
 		}
 	}()
 	tf := terraform(t, nil)
-	tf.Provider(m{"address": "http://" + l.Addr().String(), "token": "x"})
+	tf.Provider(m{"address": "http://" + l.Addr().String(), "token": "x", "kubernetes": m{"host": "http://" + l.Addr().String()}})
 	if plan := tf.Plan(); plan.ExitCode() != 0 {
 		t.Error(plan.Diagnostics())
 	}

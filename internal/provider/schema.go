@@ -36,7 +36,7 @@ func clusterAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"address": schema.StringAttribute{
 			Optional: true,
-			MarkdownDescription: "Address of the Ray cluster: `http(s)://host:8265[/prefix]` (dashboard), `host:6379` (GCS) or `ray://host:10001` (Ray Client). " +
+			MarkdownDescription: "Address of the Ray cluster: `http(s)://host:8265[/prefix]` (dashboard), `host:6379` (GCS), `ray://host:10001` (Ray Client) or `kuberay://namespace/name` (RayCluster, through the API server of `kubernetes`). " +
 				"Default: environment variable `RAY_API_SERVER_ADDRESS`, then `RAY_ADDRESS`. `auto` is an error. Not needed where every resource writes its `cluster`.",
 			Validators: []validator.String{fw.AddressValidator{}},
 		},
@@ -57,13 +57,15 @@ func clusterAttributes() map[string]schema.Attribute {
 func credentialAttributes() map[string]schema.Attribute {
 	entry := tokenAttributes("", "")
 	return map[string]schema.Attribute{
-		"token":      tokenAttributes("Default: environment variable `RAY_AUTH_TOKEN`, then the file that `RAY_AUTH_TOKEN_PATH` names, then `~/.ray/auth_token`.", "")["token"],
-		"token_file": tokenAttributes("", "")["token_file"],
-		"headers":    tokenAttributes("", " Default: environment variable `RAY_JOB_HEADERS`, a JSON object.")["headers"],
-		"tls":        tlsAttribute(),
+		"token":        tokenAttributes("Default: environment variable `RAY_AUTH_TOKEN`, then the file that `RAY_AUTH_TOKEN_PATH` names, then `~/.ray/auth_token`.", "")["token"],
+		"token_file":   tokenAttributes("", "")["token_file"],
+		"headers":      tokenAttributes("", " Default: environment variable `RAY_JOB_HEADERS`, a JSON object.")["headers"],
+		"token_header": tokenAttributes("", "")["token_header"],
+		"tls":          tlsAttribute(),
+		"kubernetes":   kubernetesAttribute(),
 		"credentials": schema.MapNestedAttribute{
 			Optional:            true,
-			MarkdownDescription: "Credentials of clusters other than the provider's own, by address as written in resources. An entry goes to its address alone and replaces the provider's own `token`, `token_file`, `headers` and `tls` whole.",
+			MarkdownDescription: "Credentials of clusters other than the provider's own, by address as written in resources. An entry goes to its address alone and replaces the provider's own `token`, `token_file`, `token_header`, `headers` and `tls` whole.",
 			Validators:          []validator.Map{mapvalidator.KeysAre(fw.AddressValidator{})},
 			NestedObject:        schema.NestedAttributeObject{Attributes: entry},
 		},
@@ -79,7 +81,7 @@ func tokenAttributes(token, headers string) map[string]schema.Attribute {
 	return map[string]schema.Attribute{
 		"token": schema.StringAttribute{
 			Optional: true, Sensitive: true,
-			MarkdownDescription: "Token of a cluster with `RAY_AUTH_MODE=token` (Ray 2.52 or later), sent as `Authorization: Bearer`." + token,
+			MarkdownDescription: "Token of a cluster with `RAY_AUTH_MODE=token` (Ray 2.52 or later), sent in `token_header`." + token,
 			Validators:          []validator.String{stringvalidator.LengthAtLeast(1), stringvalidator.ConflictsWith(path.MatchRelative().AtParent().AtName("token_file"))},
 		},
 		"token_file": schema.StringAttribute{
@@ -87,9 +89,14 @@ func tokenAttributes(token, headers string) map[string]schema.Attribute {
 			MarkdownDescription: "File that holds the token. It is read again at each request, so that a rotated token is seen.",
 			Validators:          []validator.String{stringvalidator.LengthAtLeast(1)},
 		},
+		"token_header": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "Header that carries the token as `Bearer`: `Authorization`, or `X-Ray-Authorization` (Ray 2.53 or later) where a proxy before the dashboard takes `Authorization` for itself. Default: `Authorization`; through Kubernetes' API server always `X-Ray-Authorization`.",
+			Validators:          []validator.String{stringvalidator.OneOf(conn.TokenHeaders()...)},
+		},
 		"headers": schema.MapAttribute{
 			Optional: true, Sensitive: true, ElementType: types.StringType,
-			MarkdownDescription: "Headers of every HTTP request, for a proxy before the dashboard. An `Authorization` here is sent in place of the token." + headers,
+			MarkdownDescription: "Headers of every HTTP request, for a proxy before the dashboard. Where `token_header` is among them it is sent in place of the token." + headers,
 			Validators:          []validator.Map{mapvalidator.KeysAre(headerName{})},
 		},
 		"tls": tlsAttribute(),

@@ -210,10 +210,11 @@ func (f *failure) source(err error) error {
 
 // transport translates an error of a request that got no whole answer.
 func (f *failure) transport(err error) error {
-	if own, ok := errors.AsType[*ray.Error](err); ok { // of a transport that adds credentials, for one
+	if own, ok := errors.AsType[*ray.Error](err); ok { // of a transport that adds credentials, or leads through a proxy
 		e := *own
-		e.Op, e.Address = f.call.op, f.client.URL()
-		e.OutcomeUnknown = f.call.write() && f.sent.Load()
+		e.Op, e.Address, e.Err = f.call.op, f.client.URL(), err
+		// What a proxy refused by itself has not reached Ray.
+		e.OutcomeUnknown = f.call.write() && f.sent.Load() && (own.Status == 0 || own.Status >= 500)
 		return &e
 	}
 	if u := new(url.Error); errors.As(err, &u) && u.Err != nil {

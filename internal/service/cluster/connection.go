@@ -71,12 +71,12 @@ func (r *connection) Read(ctx context.Context, req resource.ReadRequest, resp *r
 	}
 	imported := m.ID.IsNull() || m.Cluster.IsNull()
 	if err != nil && imported {
-		fw.AddError(&resp.Diagnostics, path.Root("address"), "The connection has no cluster", err)
+		fw.AddError(&resp.Diagnostics, m.where(), "The connection has no cluster", err)
 		return
 	}
 	if err != nil {
 		// This plan may just give the connection another address, or destroy it.
-		fw.AddWarning(&resp.Diagnostics, path.Root("address"), fmt.Sprintf("The cluster %s was not refreshed", m.label(r.Pool())), err)
+		fw.AddWarning(&resp.Diagnostics, m.where(), fmt.Sprintf("The cluster %s was not refreshed", m.label(r.Pool())), err)
 		return
 	}
 	c.Hint(m.DashboardURLEffective.ValueString(), m.ClusterID.ValueString())
@@ -204,7 +204,7 @@ func (r *connection) ImportState(ctx context.Context, req resource.ImportStateRe
 func (r *connection) cluster(m *connectionModel, diags *diag.Diagnostics) *conn.Cluster {
 	c, err := r.Pool().Cluster(m.Target())
 	if err != nil {
-		fw.AddError(diags, path.Root("address"), "The connection has no cluster", err)
+		fw.AddError(diags, m.where(), "The connection has no cluster", err)
 		return nil
 	}
 	return c
@@ -258,10 +258,10 @@ func at(m *connectionModel, err error) path.Path {
 		return path.Root("gcs_address")
 	case ray.IsKind(err, ray.KindUnauthenticated, ray.KindForbidden):
 		return path.Empty() // the provider's configuration
-	case m.Address.ValueString() != "":
-		return path.Root("address")
-	case m.DashboardURL.ValueString() != "":
+	case m.DashboardURL.ValueString() != "" && m.Address.ValueString() == "" && m.KubeRay.IsNull():
 		return path.Root("dashboard_url")
+	case m.Address.ValueString() != "" || !m.KubeRay.IsNull():
+		return m.where()
 	}
 	return path.Empty()
 }

@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
@@ -37,13 +40,13 @@ type readyModel struct {
 }
 
 // addresses are the arguments that say where the cluster is.
-func (m *connectionModel) addresses() []types.String {
-	return []types.String{m.Address, m.DashboardURL, m.GCSAddress, m.ClientAddress}
+func (m *connectionModel) addresses() []attr.Value {
+	return []attr.Value{m.KubeRay, m.Address, m.DashboardURL, m.GCSAddress, m.ClientAddress}
 }
 
 func (m *connectionModel) addressesKnown() bool {
 	for _, a := range m.addresses() {
-		if a.IsUnknown() {
+		if !fw.FullyKnown(a) {
 			return false
 		}
 	}
@@ -114,12 +117,22 @@ func (m *connectionModel) replaced() bool {
 	return !m.ClusterID.IsNull() && !m.ObservedClusterID.IsNull() && !m.ClusterID.Equal(m.ObservedClusterID)
 }
 
+// where is the argument that says where the cluster is, or could say it.
+func (m *connectionModel) where() path.Path {
+	if !m.KubeRay.IsNull() {
+		return path.Root("kuberay")
+	}
+	return path.Root("address")
+}
+
 // label is how messages call the connection.
 func (m *connectionModel) label(pool *conn.Pool) string {
-	for _, a := range m.addresses() {
-		if s := a.ValueString(); s != "" {
-			return s
-		}
+	t := m.Target()
+	if (t.KubeRay != conn.KubeRay{}) {
+		return t.KubeRay.String()
+	}
+	if first := cmp.Or(t.Address, t.DashboardURL, t.GCSAddress, t.ClientAddress); first != "" {
+		return first
 	}
 	if own, source := pool.OwnAddress(); own != "" {
 		return own + " (from " + source + ")"

@@ -49,7 +49,7 @@ func (r *connection) checkCreate(ctx context.Context, plan *connectionModel, dia
 	c, err := r.Pool().Cluster(plan.Target())
 	if err != nil {
 		if !r.Pool().Unknown() {
-			fw.AddError(diags, path.Root("address"), "The connection has no cluster", err)
+			fw.AddError(diags, plan.where(), "The connection has no cluster", err)
 		}
 		return
 	}
@@ -115,7 +115,7 @@ func (r *connection) planMove(ctx context.Context, plan, state *connectionModel,
 	}
 	c, err := r.Pool().Cluster(plan.Target())
 	if err != nil {
-		fw.AddError(diags, path.Root("address"), "The connection has no cluster", err)
+		fw.AddError(diags, plan.where(), "The connection has no cluster", err)
 		return
 	}
 	if r.Pool().PlanChecks() == conn.PlanChecksOff || c.NeedsSession() {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/float64validator"
@@ -18,13 +19,7 @@ import (
 // Schema is that of ray_cluster_connection.
 func (r *connection) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := connectionOutputs()
-	for _, m := range fw.ClusterMembers() {
-		attributes[m.Name] = schema.StringAttribute{
-			Optional:            true,
-			MarkdownDescription: m.Description + " A change is an update in place.",
-			Validators:          []validator.String{fw.AddressValidator{Form: m.Form}},
-		}
-	}
+	maps.Copy(attributes, fw.ClusterArguments(" A change is an update in place."))
 	attributes["required_ray_version"] = schema.StringAttribute{
 		Optional: true,
 		MarkdownDescription: "Versions of Ray that are accepted, in Terraform's syntax, for example `>= 2.50, < 3`. " +
@@ -73,10 +68,6 @@ func readyWhenAttribute() schema.SingleNestedAttribute {
 }
 
 func connectionOutputs() map[string]schema.Attribute {
-	members := map[string]schema.Attribute{}
-	for _, m := range fw.ClusterMembers() {
-		members[m.Name] = schema.StringAttribute{Computed: true, MarkdownDescription: m.Description}
-	}
 	out := map[string]schema.Attribute{
 		"id": schema.StringAttribute{
 			Computed:            true,
@@ -85,7 +76,7 @@ func connectionOutputs() map[string]schema.Attribute {
 		"cluster": schema.SingleNestedAttribute{
 			Computed:            true,
 			MarkdownDescription: "The addresses as written here, for the `cluster` argument of other resources and data sources. Nothing that was discovered is in it, so that a head that moved changes nothing elsewhere.",
-			Attributes:          members,
+			Attributes:          fw.ClusterOutputs(),
 		},
 		"cluster_id": schema.StringAttribute{
 			Computed:            true,

@@ -84,7 +84,7 @@ func TestConnectionRecordsWhoTheClusterIs(t *testing.T) {
 			tf := terraform(t, nil)
 			tf.Resource(conn, m{"address": test.address, "required_ray_version": ">= 2.9, < 3"})
 			plan := tf.Plan()
-			want := m{"address": test.address, "dashboard_url": nil, "gcs_address": nil, "client_address": nil}
+			want := m{"address": test.address, "dashboard_url": nil, "gcs_address": nil, "client_address": nil, "kuberay": nil}
 			if diff := cmp.Diff(any(want), plan.After(conn)["cluster"]); diff != "" {
 				t.Errorf("planned cluster (-want +got):\n%s\n%s", diff, plan.Diagnostics())
 			}
@@ -114,7 +114,7 @@ func TestConnectionTakesTheProvidersAddress(t *testing.T) {
 	tf.Resource(conn, nil)
 	tf.MustApply()
 	s := tf.State(conn)
-	want := any(m{"address": nil, "dashboard_url": nil, "gcs_address": nil, "client_address": nil})
+	want := any(m{"address": nil, "dashboard_url": nil, "gcs_address": nil, "client_address": nil, "kuberay": nil})
 	if diff := cmp.Diff(want, s["cluster"]); diff != "" {
 		t.Errorf("cluster is more than what was written (-want +got):\n%s", diff)
 	}
@@ -502,7 +502,13 @@ func TestValidateRefusesWhatCannotBe(t *testing.T) {
 		config     m
 		path, want string
 	}{
-		"kuberay":            {m{"address": "kuberay://ns/c"}, "address", "not supported yet"},
+		"kuberay":            {m{"address": "kuberay://c"}, "address", "kuberay://namespace/name"},
+		"no such namespace":  {m{"kuberay": m{"namespace": "NS", "name": "c"}}, "kuberay", `"NS" can't be its namespace`},
+		"no such access":     {m{"kuberay": m{"namespace": "ns", "name": "c", "access": "tunnel"}}, "kuberay", `"proxy" or "service"`},
+		"two places":         {m{"address": "http://h:8265", "kuberay": m{"namespace": "ns", "name": "c"}}, "kuberay", "dashboard_url"},
+		"two RayClusters":    {m{"address": "kuberay://ns/d", "kuberay": m{"namespace": "ns", "name": "c"}}, "kuberay", "another RayCluster"},
+		"one, twice":         {m{"address": "kuberay://ns/c", "kuberay": m{"namespace": "ns", "name": "c"}}, "", ""},
+		"kuberay as GCS":     {m{"gcs_address": "kuberay://ns/c"}, "gcs_address", "host:6379"},
 		"auto":               {m{"address": "auto"}, "address", "must not guess"},
 		"gcs as dashboard":   {m{"dashboard_url": "head:6379"}, "dashboard_url", "http(s)://host:8265"},
 		"dashboard as gcs":   {m{"gcs_address": "http://head:8265"}, "gcs_address", "host:6379"},

@@ -795,7 +795,7 @@ func TestFakeJob_faultsOfTheConnectionAreNamed(t *testing.T) {
 		"unknown host":     {nil, func(*raytest.Fake) config { return config{"address": "http://no-such-host.invalid:8265"} }, []string{"no-such-host.invalid", "spelling of the host"}},
 		"page of a proxy":  {func(f *raytest.Fake) { f.Fail(raytest.Match{Times: -1}, raytest.ProxyPage(502)) }, nil, []string{"502"}},
 		"half a JSON":      {func(f *raytest.Fake) { f.Fail(raytest.Match{Route: "GET /api/jobs/", Times: -1}, raytest.HalfJSON()) }, nil, []string{"not what this provider expects"}},
-		"kuberay address":  {nil, func(*raytest.Fake) config { return config{"address": "kuberay://ns/name"} }, []string{"kuberay"}},
+		"kuberay address":  {nil, func(*raytest.Fake) config { return config{"address": "kuberay://ns/name"} }, []string{"o Kubernetes is configured", "config_path"}},
 		"auto is no place": {nil, func(*raytest.Fake) config { return config{"address": "auto"} }, []string{"auto"}},
 	} {
 		t.Run(name, func(t *testing.T) {
