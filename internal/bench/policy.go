@@ -37,7 +37,7 @@ func (b *bench) policy(ctx context.Context) (table, error) {
 		notes: []string{
 			"an apply is cut in three, for the start of a node is Ray's part, no merit or fault of the provider: until Ray has the floor, until the node is alive, until the apply is back",
 			"with the node there a resource_floor waits for one round of the autoscaler, and a node_floor for the job that makes it and the end of that job's record",
-			fmt.Sprintf("rounds are %s apart here; by Ray's default it is 5s, and a ratio a fifth", raytest.AutoscalerTick),
+			fmt.Sprintf("rounds are %s apart here, by Ray's default 5s", raytest.AutoscalerTick),
 		},
 	}
 	for _, version := range []raytest.Autoscaler{raytest.AutoscalerV1, raytest.AutoscalerV2} {

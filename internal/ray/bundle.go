@@ -93,10 +93,10 @@ func NormalBundles(bundles []Bundle) []Bundle {
 		if n.Count <= 0 || len(n.Resources) == 0 {
 			continue
 		}
-		if same, ok := byShape[n.shape()]; ok {
+		if same, ok := byShape[n.Shape()]; ok {
 			same.Count += n.Count
 		} else {
-			byShape[n.shape()] = &n
+			byShape[n.Shape()] = &n
 		}
 	}
 	var out []Bundle
@@ -109,12 +109,12 @@ func NormalBundles(bundles []Bundle) []Bundle {
 // SameBundles reports whether a and b ask for the same.
 func SameBundles(a, b []Bundle) bool {
 	return slices.EqualFunc(NormalBundles(a), NormalBundles(b), func(a, b Bundle) bool {
-		return a.Count == b.Count && a.shape() == b.shape()
+		return a.Count == b.Count && a.Shape() == b.Shape()
 	})
 }
 
-// shape is the bundle without its count: {CPU: 1, GPU: 0.5} with tier=small.
-func (b Bundle) shape() string {
+// Shape is the bundle without its count: {CPU: 1, GPU: 0.5} with tier=small.
+func (b Bundle) Shape() string {
 	var parts []string
 	for _, name := range b.Resources.Names() {
 		parts = append(parts, name+": "+strconv.FormatFloat(b.Resources[name], 'f', -1, 64))
@@ -131,7 +131,7 @@ func (b Bundle) shape() string {
 }
 
 // String is "2 x {CPU: 1, GPU: 0.5} with tier=small".
-func (b Bundle) String() string { return fmt.Sprintf("%d x %s", b.Count, b.shape()) }
+func (b Bundle) String() string { return fmt.Sprintf("%d x %s", b.Count, b.Shape()) }
 
 // Fits reports whether a node has what one of the bundle takes, by its total
 // resources and its labels.

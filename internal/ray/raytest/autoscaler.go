@@ -95,6 +95,7 @@ import secrets
 os.environ["RAY_FAKE_CLUSTER"] = "1"
 
 from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
+from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 
 class NodeProvider(FakeMultiNodeProvider):
@@ -103,7 +104,7 @@ class NodeProvider(FakeMultiNodeProvider):
 
     def _create_node_with_resources_and_labels(self, node_config, tags, count, resources, labels):
         if "broken" in resources:
-            raise RuntimeError("nodes of type broken can not be launched")
+            raise NodeLaunchException("OutOfStock", "nodes of type broken can not be launched", None)
         resources = {name: v for name, v in resources.items() if name != "memory"}
         super()._create_node_with_resources_and_labels(node_config, tags, count, resources, labels)
 `

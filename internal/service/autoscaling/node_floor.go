@@ -105,12 +105,21 @@ func (f *floor) placementName(g group) string {
 	return f.owner + "/" + f.policy + "/" + g.name + "/" + g.spec()
 }
 
-// owns reports whether a placement group has a name that this policy gives. An owner
-// may hold slashes; policies, groups and specs do not.
+// owns reports whether a placement group has a name that this policy gives.
 func (f *floor) owns(name string) bool {
+	owner, policy, _, ok := ofPolicy(name)
+	return ok && owner == f.owner && policy == f.policy
+}
+
+// ofPolicy tells whose a placement group is, by its name; ok is false where no policy
+// gave it. An owner may hold slashes; policies, groups and specs do not.
+func ofPolicy(name string) (owner, policy, group string, ok bool) {
 	parts := strings.Split(name, "/")
 	n := len(parts)
-	return n >= 4 && parts[n-3] == f.policy && strings.Join(parts[:n-3], "/") == f.owner && len(parts[n-1]) == 8
+	if n < 4 || len(parts[n-1]) != 8 {
+		return "", "", "", false
+	}
+	return strings.Join(parts[:n-3], "/"), parts[n-3], parts[n-2], true
 }
 
 func (f *floor) at() path.Path { return path.Root("node_floor") }
@@ -164,7 +173,7 @@ func (f *floor) sort(all []ray.PlacementGroup) sight {
 		case !ok:
 			s.missing = append(s.missing, g)
 		case p.State != ray.PlacementCreated:
-			s.waiting = append(s.waiting, shortfall(g, p))
+			s.waiting = append(s.waiting, shortfall(g.name, p))
 		}
 	}
 	s.stale = slices.DeleteFunc(slices.Clone(s.own), func(name string) bool { return wanted[name] })
@@ -172,8 +181,8 @@ func (f *floor) sort(all []ray.PlacementGroup) sight {
 }
 
 // shortfall says why a placement group is not whole.
-func shortfall(g group, p ray.PlacementGroup) string {
-	text := fmt.Sprintf("group %s: %d of %d nodes held", g.name, p.Placed(), len(p.Bundles))
+func shortfall(group string, p ray.PlacementGroup) string {
+	text := fmt.Sprintf("group %s: %d of %d nodes held", group, p.Placed(), len(p.Bundles))
 	if p.State == ray.PlacementRescheduling {
 		text += ", others died"
 	}
@@ -288,6 +297,9 @@ func (f *floor) release(ctx context.Context) (left string, err error) {
 // launches is what the autoscaler does about what is missing; nothing where the GCS
 // can't be asked.
 func (f *floor) launches(ctx context.Context) []string {
+	if f.cluster.Autoscaler(ctx) == conn.AutoscalerNone {
+		return []string{"the cluster has no autoscaler that would start nodes"}
+	}
 	l, err := f.cluster.Launches(ctx)
 	if err != nil {
 		return nil

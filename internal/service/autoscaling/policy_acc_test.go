@@ -190,8 +190,19 @@ func TestAccPolicy_nodeFloorHoldsAndLetsGo(t *testing.T) {
 		groups += `
 big = { count = 1, label_selector = { tier = "in(big, huge)" } }`
 	}
-	w.Write("main.tf", c.config(groups))
+	w.Write("main.tf", c.config(groups)+`
+data "ray_autoscaler_status" "after" {
+  depends_on = [ray_autoscaling_policy.floor]
+}
+
+output "floors" {
+  value = join(", ", [for f in data.ray_autoscaler_status.after.node_floors : "${f.policy} ${f.group} ${f.ours} ${f.held}/${f.count}"])
+}
+`)
 	w.Apply()
+	if got, _ := w.Output("floors").(string); !strings.Contains(got, "floor small true 1/1") {
+		t.Errorf("ray_autoscaler_status tells of node floors %q", got)
+	}
 	c.eventually("small", 1)
 	if kept := c.alive("small")[0]; !slices.Contains(first, kept) {
 		t.Errorf("node %s is held after the change, want one of %v", kept, first)

@@ -32,6 +32,7 @@ type nodeFloorModel struct {
 
 type groupModel struct {
 	Count         types.Int64  `tfsdk:"count"`
+	MaxCount      types.Int64  `tfsdk:"max_count"` // always null
 	Resource      types.String `tfsdk:"resource"`
 	LabelSelector types.Map    `tfsdk:"label_selector"`
 }

@@ -160,17 +160,18 @@ func (f *floor) checkNodes(ctx context.Context, r *policy, nodes []ray.Node, dia
 			fmt.Sprintf("The cluster at %s has none, so that nothing starts nodes for the floor. The apply waits for nodes that others add, and is done at once where enough are there.", f.cluster.Address()))
 		return
 	}
+	seen := seenNodes(nodes)
 	for _, g := range f.groups {
 		in := at.AtName("groups").AtMapKey(g.name)
+		selector := g.bundle.LabelSelector
 		switch {
-		case len(g.bundle.LabelSelector) > 0:
-			if autoscaler == conn.AutoscalerV1 {
-				fw.AddFinding(diags, r.Pool(), in.AtName("label_selector"), fmt.Sprintf("Group %s of policy %s is told by labels", g.name, f.policy),
-					"The cluster runs autoscaler v1, which does not know the labels of its node types: it may start other nodes than the selector needs. Use resource, or autoscaler v2.")
-			}
-		case !offered(nodes, g.bundle.Resources):
-			fw.AddFinding(diags, r.Pool(), in.AtName("resource"), fmt.Sprintf("No node has resource %s yet", g.bundle.Resources.Names()[0]),
-				fmt.Sprintf("Group %s of policy %s gets nodes only if a node type of the autoscaler declares the resource, which Ray tells nobody before such a node runs. Nodes now have: %s.", g.name, f.policy, strings.Join(markers(nodes), ", ")))
+		case len(selector) > 0 && autoscaler == conn.AutoscalerV1:
+			fw.AddFinding(diags, r.Pool(), in.AtName("label_selector"), fmt.Sprintf("Group %s of policy %s is told by labels", g.name, f.policy),
+				"The cluster runs autoscaler v1, which does not know the labels of its node types: it may start other nodes than the selector needs. Use resource, or autoscaler v2.")
+		case len(selector) > 0:
+			r.checkLabels(seen, selector, in.AtName("label_selector"), diags)
+		default:
+			r.checkResources(seen, g.bundle.Resources, func(string) path.Path { return in.AtName("resource") }, diags)
 		}
 	}
 }
@@ -181,33 +182,4 @@ func (f *floor) supported(ctx context.Context) error {
 		return nil
 	}
 	return f.cluster.Require(ctx, "label_selector of a node_floor", labelsSince)
-}
-
-// offered reports whether an alive node has the resources.
-func offered(nodes []ray.Node, want ray.Resources) bool {
-	return slices.ContainsFunc(nodes, func(n ray.Node) bool {
-		for name, v := range want {
-			if n.Total[name] < v {
-				return false
-			}
-		}
-		return n.Alive()
-	})
-}
-
-// markers are the custom resources that alive nodes have.
-func markers(nodes []ray.Node) []string {
-	all := ray.Resources{}
-	for _, n := range nodes {
-		if n.Alive() {
-			all.Add(n.Total)
-		}
-	}
-	names := slices.DeleteFunc(all.Names(), func(name string) bool {
-		return name == "CPU" || name == "memory" || name == "object_store_memory" || slices.Contains(accelerators, name) || strings.HasPrefix(name, ray.ResourceNodeNamePrefix)
-	})
-	if len(names) == 0 {
-		return []string{"no custom resource"}
-	}
-	return names
 }

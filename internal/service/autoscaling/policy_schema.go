@@ -102,6 +102,11 @@ func groupAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "How many nodes of this kind there must be at least, a head that fits included. For none leave the group out.",
 			Validators:          []validator.Int64{int64validator.AtLeast(1)},
 		},
+		"max_count": schema.Int64Attribute{
+			Optional:            true,
+			MarkdownDescription: "Always an error, so that nobody takes it for granted: no API of a Ray cluster sets how many nodes its autoscaler may start at most. That is in the autoscaler's configuration on the head, or in the worker groups of KubeRay's `RayCluster`.",
+			Validators:          []validator.Int64{noMaximum{}},
+		},
 		"resource": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Marker resource that tells the nodes: a custom resource that the node type declares and of which no work takes the whole, since 0.001 of it is held. Resources that work takes (CPU, GPU, memory and other accelerators) are refused. Give either this or `label_selector`.",
@@ -149,6 +154,23 @@ func (markerValidator) ValidateString(_ context.Context, req validator.StringReq
 	}
 	resp.Diagnostics.AddAttributeError(req.Path, "This resource can't mark nodes",
 		why+" Use a custom resource that the node type declares for this purpose, such as small = 1, or label_selector.")
+}
+
+// noMaximum refuses what no backend of a plain cluster could keep. Without the
+// attribute Terraform and OpenTofu would drop it without a word, as they do with all
+// that a nested attribute does not have.
+type noMaximum struct{}
+
+func (noMaximum) Description(context.Context) string { return "must not be set" }
+
+func (v noMaximum) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (noMaximum) ValidateInt64(_ context.Context, req validator.Int64Request, resp *validator.Int64Response) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	resp.Diagnostics.AddAttributeError(req.Path, "A node floor has no maximum",
+		"No API of a Ray cluster sets how many nodes its autoscaler may start at most. Set max_workers of the node type in the autoscaler's configuration on the head, or maxReplicas of the worker group of KubeRay's RayCluster, and leave max_count out.")
 }
 
 // ValidateConfig refuses what no cluster could make right.

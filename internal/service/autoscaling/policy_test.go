@@ -418,6 +418,8 @@ func TestBadInput(t *testing.T) {
 		"no backend":       {m{"name": "p"}, []string{"The policy has no backend"}},
 		"no group":         {m{"name": "p", "node_floor": m{"groups": m{}}}, []string{"node_floor.groups", "at least 1"}},
 		"count of 0":       {group(m{"count": 0, "resource": "small"}), []string{"count", "at least 1"}},
+		"negative count":   {group(m{"count": -2, "resource": "small"}), []string{"count", "at least 1"}},
+		"a maximum":        {group(m{"count": 1, "max_count": 3, "resource": "small"}), []string{"max_count", "A node floor has no maximum", "max_workers"}},
 		"nothing":          {group(m{"count": 1}), []string{"Group g needs resource or label_selector"}},
 		"both":             {group(m{"count": 1, "resource": "small", "label_selector": m{"a": "b"}}), []string{"both resource and label_selector"}},
 		"CPU":              {group(m{"count": 1, "resource": "CPU"}), []string{"resource", "all of a node's CPU"}},
@@ -672,8 +674,12 @@ func TestPlanKnowsTheAutoscaler(t *testing.T) {
 		if ds := tf.MustPlanNothing().Diagnostics(); len(ds) > 0 {
 			t.Errorf("a plan of no change says: %s", ds)
 		}
+		config := floor(2, nil)
+		config["timeouts"] = m{"update": "1s"}
+		tf.Resource(policy, config)
+		mustContain(t, tf.Apply().Diagnostics().Errors(), "group g: 0 of 2 nodes held", "the cluster has no autoscaler that would start nodes")
 		tf.Provider(m{"address": f.URL(), "owner": "o", "plan_checks": "error"})
-		tf.Resource(policy, floor(2, nil))
+		tf.Resource(policy, floor(3, nil))
 		mustContain(t, tf.Plan().Diagnostics().Errors(), "Policy p is for a cluster without autoscaler")
 	})
 	t.Run("v1 and labels", func(t *testing.T) {

@@ -87,10 +87,33 @@ func (r *request) enforce(ctx context.Context) error {
 	if wait, ok := errors.AsType[*autoscaler.WaitError](err); ok {
 		return &unenforcedError{reasons: wait.Reasons, interrupted: !errors.Is(err, jobs.ErrDeadline)}
 	}
-	if errors.As(err, new(*autoscaler.ContestedError)) {
+	switch {
+	case errors.As(err, new(*autoscaler.ContestedError)):
 		return fmt.Errorf("%w; use node_floor, which it leaves alone, or set contested = true to write the request all the same", err)
+	case errors.As(err, new(*autoscaler.InfeasibleError)):
+		return r.blame(ctx, err)
 	}
 	return err
+}
+
+// blame names the bundles that are too large, as far as nodes show it: Ray says only
+// that the request as a whole can't be met.
+func (r *request) blame(ctx context.Context, infeasible error) error {
+	nodes, err := r.floor.GCS.Nodes(ctx)
+	if err != nil {
+		return infeasible
+	}
+	seen := seenNodes(nodes)
+	var large []string
+	for _, b := range r.floor.Bundles {
+		if !seen.hold(b) {
+			large = append(large, b.Shape()+", for they have "+seen.shapes(b))
+		}
+	}
+	if len(large) == 0 {
+		return infeasible
+	}
+	return fmt.Errorf("%w. Of the nodes that run or ran here none could hold %s", infeasible, strings.Join(large, "; nor "))
 }
 
 func (r *request) made() bool { return r.written }

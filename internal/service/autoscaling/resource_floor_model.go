@@ -80,9 +80,15 @@ type wantedBundleModel struct {
 	Count         types.Int64 `tfsdk:"count"`
 }
 
-// bundles are those of a resource floor; known is false where something of them is
-// not known yet.
+// bundles are those of a resource floor in their normal form; known is false where
+// something of them is not known yet.
 func (m *policyModel) bundles(ctx context.Context, diags *diag.Diagnostics) (out []ray.Bundle, known bool) {
+	out, known = m.writtenBundles(ctx, diags)
+	return ray.NormalBundles(out), known
+}
+
+// writtenBundles are those of a resource floor in the order of the configuration.
+func (m *policyModel) writtenBundles(ctx context.Context, diags *diag.Diagnostics) (out []ray.Bundle, known bool) {
 	var floor resourceFloorModel
 	if m.ResourceFloor.IsUnknown() {
 		return nil, false
@@ -116,7 +122,7 @@ func (m *policyModel) bundles(ctx context.Context, diags *diag.Diagnostics) (out
 		}
 		out = append(out, bundle)
 	}
-	return ray.NormalBundles(out), known
+	return out, known
 }
 
 // elements are those of a map; known is false where one is not.

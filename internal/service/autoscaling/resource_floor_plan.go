@@ -16,7 +16,8 @@ import (
 // checkRequest says what an apply would meet on the cluster as it is; own is set where
 // the request that is there may be the policy's.
 func checkRequest(ctx context.Context, r *policy, cluster *conn.Cluster, plan *policyModel, own bool, diags *diag.Diagnostics) {
-	bundles, known := plan.bundles(ctx, diags)
+	written, known := plan.writtenBundles(ctx, diags)
+	bundles := ray.NormalBundles(written)
 	if r.Pool().PlanChecks() == conn.PlanChecksOff || cluster.NeedsSession() || !known {
 		return
 	}
@@ -37,8 +38,12 @@ func checkRequest(ctx context.Context, r *policy, cluster *conn.Cluster, plan *p
 	switch {
 	case now.Autoscaler == conn.AutoscalerNone:
 		find(fmt.Sprintf("Policy %s is for a cluster without autoscaler", b.policy), fmt.Sprintf("The cluster at %s has none, so that nothing would enforce a resource floor: the apply is an error.", cluster.Address()))
+		return
 	case now.Autoscaler == conn.AutoscalerV1 && labels:
 		find(fmt.Sprintf("Policy %s needs autoscaler v2", b.policy), fmt.Sprintf("The cluster at %s runs v1, whose resource request knows no label_selector: the apply is an error. Ask for a resource that only the wanted nodes have.", cluster.Address()))
+	}
+	if nodes, err := gcs.Nodes(ctx); err == nil {
+		r.checkBundles(nodes, written, diags)
 	}
 	if contested, err := gcs.Coordinated(ctx); err == nil && contested && !b.floor.Contested {
 		find(fmt.Sprintf("Policy %s would not stay", b.policy), "Ray Data or Ray Train has run on the cluster, and its AutoscalingCoordinator replaces the cluster-wide resource request every 20 seconds: the apply is an error. Use node_floor, which it leaves alone, or set contested = true.")

@@ -42,7 +42,7 @@ func startScaled(t *testing.T) *scaled {
 			follow(s)
 			s.Autoscaling = &raypb.AutoscalingState{}
 			for _, r := range s.Floor.GetResourceRequests() {
-				if r.GetCount() > 4 {
+				if r.GetCount() > 4 || r.GetRequest().GetResourcesBundle()["small"] > 1 {
 					s.Autoscaling.InfeasibleClusterResourceConstraints = []*raypb.ClusterResourceConstraint{s.Floor}
 				}
 			}
@@ -183,6 +183,60 @@ func TestRequestThatIsInfeasible(t *testing.T) {
 	tf.MustPlanNothing()
 }
 
+// A plan knows the nodes that run and ran, and so most typing errors.
+func TestPlanKnowsTheNodes(t *testing.T) {
+	t.Parallel()
+	bundle := func(resources, labels m) m {
+		b := m{"resources": resources}
+		if labels != nil {
+			b["label_selector"] = labels
+		}
+		return m{"name": "p", "resource_floor": m{"bundles": []any{m{"resources": m{"small": 1}}, b}}}
+	}
+	byLabel := func(labels m) m { return floor(1, m{"resource": nil, "label_selector": labels}) }
+	const (
+		inBundle = "ray_autoscaling_policy.x.resource_floor.bundles[1]"
+		inGroup  = `ray_autoscaling_policy.x.node_floor.groups["g"]`
+	)
+	for name, test := range map[string]struct {
+		config m
+		wants  []string
+	}{
+		"a bundle that is too large":  {bundle(m{"small": 64}, nil), []string{inBundle + ".resources", "No node could hold {small: 64} yet", "have {small: 1} (node type small)", "autoscaler v2 makes the apply an error"}},
+		"a bundle on no one node":     {bundle(m{"small": 1, "big": 1}, nil), []string{"No node could hold {big: 1, small: 1} yet", "have {big: 1} (node type big), {small: 1} (node type small)"}},
+		"a bundle's unknown resource": {bundle(m{"smal": 1}, nil), []string{inBundle + `.resources["smal"]`, "No node has resource smal yet", "they have CPU, big, memory, object_store_memory, small"}},
+		"a bundle's unknown label":    {bundle(m{"small": 1}, m{"teir": "small"}), []string{inBundle + `.label_selector["teir"]`, "No node has label teir = small yet", "the labels of nodes are tier"}},
+		"a bundle's unknown value":    {bundle(m{"small": 1}, m{"tier": "in(smal, bigg)"}), []string{"No node has label tier = in(smal, bigg) yet", "tier is big, small"}},
+		"a group's unknown resource":  {floor(1, m{"resource": "smal"}), []string{inGroup + ".resource", "No node has resource smal yet", "they have CPU, big, memory, object_store_memory, small"}},
+		"a group's unknown label":     {byLabel(m{"teir": "small"}), []string{inGroup + `.label_selector["teir"]`, "No node has label teir = small yet", "the labels of nodes are tier"}},
+		"a group's unknown value":     {byLabel(m{"tier": "huge"}), []string{"No node has label tier = huge yet", "tier is big, small"}},
+		"nodes that ran":              {bundle(m{"big": 1}, m{"tier": "big"}), nil},
+		"what is not to be there":     {byLabel(m{"market": "!spot", "tier": "!in(huge)"}), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startScaled(t)
+			s.KillNode(s.AddNode(ray.Node{NodeType: "big", Total: ray.Resources{"big": 1}, Labels: map[string]string{"tier": "big"}}))
+			tf := terraform(t, s.Fake, nil)
+			tf.Resource(policy, test.config)
+			ds := tf.Plan().Diagnostics()
+			mustContain(t, ds.Warnings(), test.wants...)
+			if len(test.wants) == 0 && len(ds) > 0 || ds.HasErrors() {
+				t.Errorf("the plan says: %s", ds)
+			}
+		})
+	}
+}
+
+func TestRequestThatNoNodeCouldHold(t *testing.T) {
+	t.Parallel()
+	s := startScaled(t)
+	tf := terraform(t, s.Fake, nil)
+	tf.Resource(policy, m{"name": "p", "resource_floor": m{"bundles": []any{m{"resources": m{"small": 1}}, m{"resources": m{"small": 64}}}}})
+	mustContain(t, tf.Apply().Diagnostics().Errors(), "drops the whole request", "none could hold {small: 64}, for they have {small: 1} (node type small)")
+	s.mustAsk("")
+}
+
 func TestRequestOnAClusterOfRayData(t *testing.T) {
 	t.Parallel()
 	s := startScaled(t)
@@ -315,7 +369,10 @@ func TestOneBackendAndOneRequest(t *testing.T) {
 		"no bundles":   {request(1, m{"bundles": []any{}}), "at least 1"},
 		"no resources": {request(1, m{"bundles": []any{m{"resources": m{}}}}), "at least 1"},
 		"none of it":   {request(1, m{"bundles": []any{m{"resources": m{"CPU": 0}}}}), "at least 0.0001"},
-		"count":        {request(0, nil), "between 1 and 1000"},
+		"negative":     {request(1, m{"bundles": []any{m{"resources": m{"CPU": -1}}}}), "at least 0.0001"},
+		"count of 0":   {request(0, nil), "between 1 and 1000"},
+		"count of -1":  {request(-1, nil), "between 1 and 1000"},
+		"huge count":   {request(1001, nil), "between 1 and 1000"},
 		"a selector":   {request(1, m{"bundles": []any{m{"resources": m{"CPU": 1}, "label_selector": m{"tier": "in("}}}}), "must be a label's value"},
 	} {
 		tf := terraform(t, s.Fake, nil)

@@ -33,6 +33,8 @@ type statusModel struct {
 	InfeasibleDemand []demandModel              `tfsdk:"infeasible_demand"`
 	Floor            []bundleModel              `tfsdk:"floor"`
 	FloorInfeasible  types.Bool                 `tfsdk:"floor_infeasible"`
+	FloorContested   bool                       `tfsdk:"floor_contested"`
+	NodeFloors       []nodeFloorStatus          `tfsdk:"node_floors"`
 }
 
 type nodeCountsModel struct {
@@ -68,6 +70,19 @@ type bundleModel struct {
 type demandModel struct {
 	bundleModel
 	Strategy types.String `tfsdk:"strategy"`
+}
+
+// nodeFloorStatus is one group of a node_floor.
+type nodeFloorStatus struct {
+	Owner         types.String      `tfsdk:"owner"`
+	Policy        string            `tfsdk:"policy"`
+	Group         string            `tfsdk:"group"`
+	Ours          bool              `tfsdk:"ours"`
+	Resource      types.String      `tfsdk:"resource"`
+	LabelSelector map[string]string `tfsdk:"label_selector"`
+	Count         int64             `tfsdk:"count"`
+	Held          int64             `tfsdk:"held"`
+	Reason        types.String      `tfsdk:"reason"`
 }
 
 // Schema is that of ray_autoscaler_status.
@@ -126,12 +141,21 @@ func (d *statusData) Schema(_ context.Context, _ datasource.SchemaRequest, resp 
 			},
 			"floor": schema.ListNestedAttribute{
 				Computed:            true,
-				MarkdownDescription: "The cluster-wide resource request: what the cluster must be able to hold, busy or not. There is one per cluster and Ray keeps no owner: `ray.autoscaler.sdk.request_resources`, Ray Data and Ray Train replace each other's.",
+				MarkdownDescription: "The cluster-wide resource request: what the cluster must be able to hold, busy or not. There is one per cluster and Ray keeps no owner: `ray.autoscaler.sdk.request_resources`, Ray Data, Ray Train and a `resource_floor` replace each other's. Whether it is that of a `ray_autoscaling_policy`, the policy's `enforced` tells.",
 				NestedObject:        schema.NestedAttributeObject{Attributes: bundleAttributes()},
 			},
 			"floor_infeasible": schema.BoolAttribute{
 				Computed:            true,
 				MarkdownDescription: "Whether the cluster can't grow to hold all of `floor`: autoscaler v2 then enforces nothing of it. Null on autoscaler v1, which enforces what fits and does not tell.",
+			},
+			"floor_contested": schema.BoolAttribute{
+				Computed:            true,
+				MarkdownDescription: "Whether the actor of Ray Data and Ray Train lives that replaces `floor` every 20 seconds by what their jobs need.",
+			},
+			"node_floors": schema.ListNestedAttribute{
+				Computed:            true,
+				MarkdownDescription: "What each `node_floor` of a `ray_autoscaling_policy` holds, whoever owns it, by owner, policy and group. Where a change of the policy is under way, or was cut off, a group is there twice. Null where the dashboard, which knows them, can't be reached.",
+				NestedObject:        schema.NestedAttributeObject{Attributes: nodeFloorStatusAttributes()},
 			},
 		},
 	}
@@ -161,6 +185,23 @@ func demandAttributes() map[string]schema.Attribute {
 	return attributes
 }
 
+func nodeFloorStatusAttributes() map[string]schema.Attribute {
+	return map[string]schema.Attribute{
+		"owner":    text("The `owner` of the provider that made it. Null where it was not set."),
+		"policy":   text("Name of the policy."),
+		"group":    text("Name of the group."),
+		"ours":     schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether the owner is that of this provider's configuration."},
+		"resource": text("Marker resource by which the nodes are told. Null where they are told by labels."),
+		"label_selector": schema.MapAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Labels by which the nodes are told. Null where they are told by a resource.",
+		},
+		"count":  schema.Int64Attribute{Computed: true, MarkdownDescription: "How many nodes it is to hold."},
+		"held":   schema.Int64Attribute{Computed: true, MarkdownDescription: "How many it holds."},
+		"reason": text("Why it does not hold all. Null where it does."),
+	}
+}
+
 // Read asks the cluster.
 func (d *statusData) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	var cluster types.Object
@@ -180,16 +221,66 @@ func (d *statusData) Read(ctx context.Context, req datasource.ReadRequest, resp 
 		fw.AddError(&resp.Diagnostics, path.Empty(), "The nodes of "+c.Address()+" can't be listed", err)
 		return
 	}
+	contested, floors, err := d.floors(ctx, c)
+	if err != nil {
+		fw.AddError(&resp.Diagnostics, path.Empty(), "The floors of "+c.Address()+" can't be listed", err)
+		return
+	}
 	m := statusModel{
 		Cluster: cluster, Autoscaler: scaling.Autoscaler, Nodes: countByType(nodes),
 		PendingLaunches: pendingLaunches(scaling.Launches.Pending), FailedLaunches: failedLaunches(scaling.Launches.Failed),
-		PendingDemand: demandModels(scaling.Waiting), Floor: bundleModels(scaling.Floor),
+		PendingDemand: demandModels(scaling.Waiting), Floor: bundleModels(scaling.Floor), FloorContested: contested, NodeFloors: floors,
 	}
 	if scaling.Autoscaler != conn.AutoscalerV1 {
 		m.InfeasibleDemand = demandModels(scaling.InfeasibleDemand)
 		m.FloorInfeasible = types.BoolValue(scaling.Infeasible())
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+}
+
+// floors are what the GCS does not tell of floors: whether somebody contests the
+// cluster-wide request, and the placement groups of policies.
+func (d *statusData) floors(ctx context.Context, c *conn.Cluster) (contested bool, held []nodeFloorStatus, err error) {
+	g, err := c.GCS(ctx)
+	if err != nil {
+		return false, nil, err
+	}
+	if contested, err = g.Coordinated(ctx); err != nil {
+		return false, nil, err
+	}
+	_, groups, err := observe(ctx, c)
+	if ray.IsUnreachable(err) || ray.IsKind(err, ray.KindNotFound) {
+		return contested, nil, nil
+	}
+	return contested, nodeFloors(groups, d.Pool().Owner()), err
+}
+
+// nodeFloors are the placement groups that policies made.
+func nodeFloors(groups []ray.PlacementGroup, owner string) []nodeFloorStatus {
+	out := []nodeFloorStatus{}
+	for _, p := range groups {
+		of, policy, name, ok := ofPolicy(p.Name)
+		if !ok || len(p.Bundles) == 0 {
+			continue
+		}
+		s := nodeFloorStatus{
+			Owner: textOrNull(of), Policy: policy, Group: name, Ours: of == owner,
+			Count: int64(len(p.Bundles)), Held: int64(p.Placed()),
+		}
+		if b := p.Bundles[0]; len(b.LabelSelector) > 0 {
+			s.LabelSelector = b.LabelSelector
+		} else if names := b.Resources.Names(); len(names) > 0 {
+			s.Resource = types.StringValue(names[0])
+		}
+		if p.State != ray.PlacementCreated {
+			s.Reason = types.StringValue(shortfall(name, p))
+		}
+		out = append(out, s)
+	}
+	slices.SortStableFunc(out, func(a, b nodeFloorStatus) int {
+		return cmp.Or(cmp.Compare(a.Owner.ValueString(), b.Owner.ValueString()), cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Group, b.Group))
+	})
+	return out
 }
 
 func countByType(nodes []ray.Node) map[string]nodeCountsModel {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/gcs"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
 
@@ -35,16 +36,34 @@ func TestRealStatus(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			client, err := gcs.New(gcs.Options{Address: head.GCSAddress})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = client.Close() })
+			id, err := client.ClusterID(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := client.SetFloor(t.Context(), string(version), id, []ray.Bundle{{Resources: ray.Resources{"small": 64}, Count: 2}}); err != nil {
+				t.Fatal(err)
+			}
 			wants := map[string]string{
+				"floor":             "count:2 label_selectors:[] resources:map[small:64]",
+				"floor_infeasible":  "<nil>",
+				"floor_contested":   "false",
+				"node_floors":       "[]",
 				"autoscaler":        string(version),
 				"pending_launches":  "node_type:broken",
+				"failed_launches":   "node_type:broken reason:OutOfStock: nodes of type broken can not be launched",
 				"pending_demand":    "resources:map[unheard_of:1]",
 				"infeasible_demand": "<nil>",
 				"nodes":             "small:map[alive:1",
 			}
 			if version == raytest.AutoscalerV2 {
 				wants["infeasible_demand"] = "resources:map[unheard_of:1]"
-				wants["failed_launches"] = "node_type:broken"
+				wants["failed_launches"] = "node_type:broken reason:<nil>" // v2 drops what the provider said
+				wants["floor_infeasible"] = "true"
 				delete(wants, "pending_launches") // it fails within a second
 			}
 			tf := statusCore(t, head.DashboardURL)

@@ -54,6 +54,7 @@ func TestStatus_ofV2(t *testing.T) {
 		return &raypb.FailedInstanceRequest{RayNodeTypeName: "big", Count: 1, Reason: reason, FailedTs: at}
 	}
 	gcs := autoscalingGCS(t, map[string]map[string][]byte{"__autoscaler": {"__autoscaler_v2_enabled": []byte("1")}}, func(s *raytest.GCSState) {
+		s.Coordinated = true
 		s.Floor = &raypb.ClusterResourceConstraint{ResourceRequests: []*raypb.ResourceRequestByCount{byCount("small", 1, 9)}}
 		s.Waiting = []*raypb.ResourceRequestByCount{byCount("GPU", 2, 1)}
 		s.WaitingGroups = []*raypb.GangResourceRequest{{Details: "ab:STRICT_SPREAD|PENDING", Requests: []*raypb.ResourceRequest{{
@@ -91,9 +92,43 @@ func TestStatus_ofV2(t *testing.T) {
 		"infeasible_demand": []any{gpu},
 		"floor":             []any{shape("small", 1, 9)},
 		"floor_infeasible":  true,
+		"floor_contested":   true,
+		"node_floors":       nil,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+func TestStatus_tellsNodeFloors(t *testing.T) {
+	t.Parallel()
+	f := fake(t, raytest.WithPrefix(""))
+	f.AddNode(small())
+	withGCS(t, f, func(*raytest.GCSState) {})
+	for _, p := range []struct {
+		name string
+		ray.PlacementBundle
+	}{
+		{"o/p/twice/0123abcd", ray.PlacementBundle{Resources: ray.Resources{"small": 0.001}}},
+		{"team/a/p/g/0123abcd", ray.PlacementBundle{Resources: ray.Resources{"memory": 1}, LabelSelector: map[string]string{"tier": "small"}}},
+		{"/p/g/0123abcd", ray.PlacementBundle{Resources: ray.Resources{"big": 0.001}}},
+		{"somebody's", ray.PlacementBundle{Resources: ray.Resources{"small": 1}}},
+	} {
+		f.Drive(func(d raytest.Driver) { _ = d.CreatePlacementGroup(p.name, []ray.PlacementBundle{p.PlacementBundle}) })
+	}
+	tf := terraform(t, f, nil)
+	tf.Data("data.ray_autoscaler_status.this", nil)
+	got := tf.MustPlanNothing().Data("data.ray_autoscaler_status.this")["node_floors"]
+	of := func(owner any, group string, ours bool, resource, labels any, held int64, reason any) m {
+		return m{"owner": owner, "policy": "p", "group": group, "ours": ours, "resource": resource, "label_selector": labels, "count": int64(1), "held": held, "reason": reason}
+	}
+	want := []any{
+		of(nil, "g", false, "big", nil, 0, "group g: 0 of 1 nodes held (no node of the cluster can hold the rest)"),
+		of("o", "twice", true, "small", nil, 1, nil),
+		of("team/a", "g", false, nil, m{"tier": "small"}, 1, nil),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("node_floors (-want +got):\n%s", diff)
 	}
 }
 
