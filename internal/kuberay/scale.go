@@ -52,6 +52,52 @@ func (v Values) Fields() []Field {
 	})
 }
 
+// valuesJSON is the form of Values outside of the process: as the custom resource has
+// the fields, but worker groups by their name.
+type valuesJSON struct {
+	Options map[string]any            `json:"autoscalerOptions,omitempty"`
+	Groups  map[string]map[string]any `json:"workerGroupSpecs,omitempty"`
+}
+
+// MarshalJSON writes {"autoscalerOptions": {...}, "workerGroupSpecs": {"cpu": {...}}}, in
+// one form for the same values. It stands in states and never changes.
+func (v Values) MarshalJSON() ([]byte, error) {
+	out := valuesJSON{map[string]any{}, map[string]map[string]any{}}
+	for f, value := range v {
+		if f.Group == "" {
+			out.Options[f.Key] = value
+			continue
+		}
+		if out.Groups[f.Group] == nil {
+			out.Groups[f.Group] = map[string]any{}
+		}
+		out.Groups[f.Group][f.Key] = value
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (v *Values) UnmarshalJSON(b []byte) error {
+	var in valuesJSON
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	*v = Values{}
+	set := func(group string, values map[string]any) {
+		for key, value := range values {
+			if n, ok := value.(float64); ok {
+				value = int64(n)
+			}
+			(*v)[Field{group, key}] = value
+		}
+	}
+	set("", in.Options)
+	for group, values := range in.Groups {
+		set(group, values)
+	}
+	return nil
+}
+
 // Value is that of f. ok is false where f is of a group that is not there, or of one
 // that is there twice.
 func (r *RayCluster) Value(f Field) (v Value, ok bool) {
@@ -137,40 +183,52 @@ const (
 	longestPause = 500 * time.Millisecond
 )
 
-// Scale writes what c wants and the RayCluster does not have yet. It returns the
-// RayCluster as it is then, and whether something was written. Besides *ConflictError
-// its errors are those of the API server.
-func (c *Client) Scale(ctx context.Context, name Name, change Change) (now *RayCluster, written bool, err error) {
+// Scale writes what change wants and the RayCluster does not have yet. It returns the
+// RayCluster as it is then, and the values that were written over; none where nothing
+// had to be written. Besides *ConflictError its errors are those of the API server.
+func (c *Client) Scale(ctx context.Context, name Name, change Change) (now *RayCluster, old Values, err error) {
 	k := call{op: fmt.Sprintf("change RayCluster %s", name), verb: "patch", resource: "rayclusters.ray.io", namespace: name.Namespace, write: !change.DryRun}
-	var lost error // of a write whose outcome is unknown
+	var (
+		lost    error  // of a write whose outcome is unknown
+		mayHave Values // been written over by it
+	)
 	for try := range mostTries {
 		if now, err = c.RayCluster(ctx, name); err != nil {
-			return nil, false, err
+			return nil, mayHave, err
 		}
 		fields, err := change.fields(now)
-		if err != nil {
-			return now, false, err
-		}
-		if len(fields) == 0 {
-			return now, lost != nil, nil
-		}
-		if lost != nil && try == mostTries-1 {
-			return now, false, lost
+		switch {
+		case err != nil:
+			return now, nil, err
+		case len(fields) == 0:
+			return now, mayHave, nil
 		}
 		patched, err := c.patch(ctx, k, now, change, fields)
 		switch {
 		case err == nil:
-			return patched, true, nil
+			return patched, now.values(fields), nil
 		case ray.OutcomeUnknown(err):
-			lost = err
+			lost, mayHave = err, now.values(fields)
 		case !raced(err):
-			return now, false, err
+			return now, nil, err
 		}
 		if err := pause(ctx, try); err != nil {
-			return now, false, c.translate(ctx, k, err)
+			return now, mayHave, c.translate(ctx, k, err)
 		}
 	}
-	return now, false, &Error{&ray.Error{Kind: ray.KindConflict, Op: k.op, Address: c.Host(), Message: fmt.Sprintf("others changed it during each of %d tries", mostTries)}, k.verb, k.resource, k.namespace}
+	if lost != nil {
+		return now, mayHave, lost
+	}
+	return now, nil, &Error{&ray.Error{Kind: ray.KindConflict, Op: k.op, Address: c.Host(), Message: fmt.Sprintf("others changed it during each of %d tries", mostTries)}, k.verb, k.resource, k.namespace}
+}
+
+// values are those of fields.
+func (r *RayCluster) values(fields []Field) Values {
+	out := Values{}
+	for _, f := range fields {
+		out[f], _ = r.Value(f)
+	}
+	return out
 }
 
 // fields are those to be written to r.

@@ -1,0 +1,270 @@
+package kuberay
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+)
+
+var (
+	pods   = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	events = schema.GroupVersionResource{Version: "v1", Resource: "events"}
+)
+
+// WaitError is a wait that ended before what it waited for was there.
+type WaitError struct {
+	// Reasons say what was missing.
+	Reasons []string
+	err     error
+}
+
+// Error says what was missing.
+func (e *WaitError) Error() string { return "what is missing: " + strings.Join(e.Reasons, "; ") }
+
+// Unwrap returns why the wait ended.
+func (e *WaitError) Unwrap() error { return e.err }
+
+// Wait is what is waited for after a change.
+type Wait struct {
+	// Workers waits until each changed group has as many workers ready as its
+	// minReplicas asks for.
+	Workers bool
+	// Patience is how long the wait survives losing the API server.
+	Patience time.Duration
+	// Waiting is told why the wait goes on, at each look; nil is allowed.
+	Waiting func(reasons []string)
+}
+
+// Enforce is Scale, and then waits until the KubeRay operator has taken the change and,
+// where w says so, the workers are ready. It returns what Scale returns, the RayCluster
+// as it was seen last, also where the wait did not end well: then its error is a
+// *WaitError. Where the operator refuses the RayCluster as it is then, what was there
+// before is put back, and the error is of KindInvalid.
+func (c *Client) Enforce(ctx context.Context, name Name, change Change, w Wait) (now *RayCluster, old Values, err error) {
+	before, err := c.refusals(ctx, name, change.UID)
+	if err != nil {
+		return nil, nil, err
+	}
+	now, old, err = c.Scale(ctx, name, change)
+	if err != nil {
+		return now, old, err
+	}
+	now, err = c.await(ctx, now, change.Want, w, before)
+	if ray.IsKind(err, ray.KindInvalid) && len(old) > 0 {
+		back, _, failed := c.Scale(ctx, name, Change{UID: now.UID, Want: old, Planned: change.Want})
+		if failed != nil {
+			return now, old, fmt.Errorf("%w; what was there before could not be put back: %w", err, failed)
+		}
+		return back, nil, fmt.Errorf("%w; what was there before was put back", err)
+	}
+	return now, old, err
+}
+
+// await waits until the operator has taken what was written to now.
+func (c *Client) await(ctx context.Context, now *RayCluster, want Values, w Wait, before map[string]string) (*RayCluster, error) {
+	generation := now.meta.Generation
+	reasons, lost := []string(nil), time.Time{}
+	for start := time.Now(); ; {
+		seen, missing, err := c.missing(ctx, now, generation, want, w.Workers, before)
+		switch {
+		case err == nil && len(missing) == 0:
+			return seen, nil
+		case err == nil:
+			now, reasons, lost = seen, missing, time.Time{}
+			if w.Waiting != nil {
+				w.Waiting(reasons)
+			}
+		case ctx.Err() != nil:
+		case !ray.IsUnreachable(err):
+			return now, err
+		case lost.IsZero():
+			lost = time.Now()
+		case time.Since(lost) > w.Patience:
+			return now, err
+		}
+		t := time.NewTimer(min(max(time.Since(start)/10, 100*time.Millisecond), 3*time.Second))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return now, &WaitError{reasons, context.Cause(ctx)}
+		}
+	}
+}
+
+// missing looks at the RayCluster again: what is not yet as the change wants it.
+func (c *Client) missing(ctx context.Context, of *RayCluster, generation int64, want Values, workers bool, before map[string]string) (*RayCluster, []string, error) {
+	now, err := c.RayCluster(ctx, of.Name)
+	if err != nil {
+		return of, nil, err
+	}
+	if now.UID != of.UID {
+		return of, nil, &ray.Error{Kind: ray.KindWrongCluster, Op: fmt.Sprintf("wait for RayCluster %s", of.Name), Message: "it was deleted and made anew meanwhile"}
+	}
+	if !now.taken(generation, want) {
+		after, err := c.refusals(ctx, now.Name, now.UID)
+		if err != nil {
+			return now, nil, err
+		}
+		for id, version := range after {
+			if before[id] != version {
+				note, _, _ := strings.Cut(version, "\x00")
+				return now, nil, &ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("change RayCluster %s", now.Name), Message: "the KubeRay operator refuses it: " + note}
+			}
+		}
+		if now.status.ObservedGeneration == 0 && len(now.status.Conditions) == 0 {
+			return now, []string{"no KubeRay operator has ever looked at the RayCluster"}, nil
+		}
+		return now, []string{"the KubeRay operator has not taken the change yet"}, nil
+	}
+	if !workers {
+		return now, nil, nil
+	}
+	missing, err := c.unready(ctx, now, want)
+	return now, missing, err
+}
+
+// taken reports whether the operator has seen the change. It writes the status only
+// where something else in it changes, so that the generation alone does not tell; idle
+// timeouts and the upscaling mode are Ray's own to read.
+func (r *RayCluster) taken(generation int64, want Values) bool {
+	if r.status.ObservedGeneration >= generation || !slices.ContainsFunc(want.Fields(), bounds) {
+		return true
+	}
+	var low, high int64
+	for _, g := range r.spec.WorkerGroupSpecs {
+		if g.Suspend {
+			continue
+		}
+		of := func(n *int64, absent int64) int64 {
+			if n == nil {
+				return absent
+			}
+			return *n
+		}
+		low += of(g.MinReplicas, 0) * g.hosts()
+		high += of(g.MaxReplicas, math.MaxInt32) * g.hosts()
+	}
+	return r.status.ObservedGeneration > 0 && r.status.MinWorkerReplicas == low && r.status.MaxWorkerReplicas == min(high, math.MaxInt32)
+}
+
+// unready says which groups of want have fewer workers ready than their minReplicas.
+// Where pods may not be listed, the sums of the status stand in.
+func (c *Client) unready(ctx context.Context, r *RayCluster, want Values) ([]string, error) {
+	var out []string
+	for _, f := range want.Fields() {
+		i := r.index(f.Group)
+		if f.Key != MinReplicas || i < 0 {
+			continue
+		}
+		g := r.spec.WorkerGroupSpecs[i]
+		low, _ := want[f].(int64)
+		need := low * g.hosts()
+		if need == 0 || g.Suspend {
+			continue
+		}
+		ready, pending, err := c.workers(ctx, r, f.Group)
+		if ray.IsKind(err, ray.KindForbidden) {
+			if r.status.ReadyWorkerReplicas < r.status.MinWorkerReplicas {
+				return []string{fmt.Sprintf("%d of at least %d workers of all groups are ready", r.status.ReadyWorkerReplicas, r.status.MinWorkerReplicas)}, nil
+			}
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if ready < need {
+			text := fmt.Sprintf("group %s: %d of %d workers ready", f.Group, ready, need)
+			if pending != "" {
+				text += " (" + pending + ")"
+			}
+			out = append(out, text)
+		}
+	}
+	return out, nil
+}
+
+// workers counts the ready pods of a group, and says what a pending one waits for.
+func (c *Client) workers(ctx context.Context, r *RayCluster, group string) (ready int64, pending string, err error) {
+	k := call{op: fmt.Sprintf("list the workers of RayCluster %s", r.Name), verb: "list", resource: "pods", namespace: r.Name.Namespace}
+	list, err := c.api.Resource(pods).Namespace(r.Name.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: fmt.Sprintf("ray.io/cluster=%s,ray.io/node-type=worker,ray.io/group=%s", r.Name.Name, group),
+	})
+	if err != nil {
+		return 0, "", c.translate(ctx, k, err)
+	}
+	for _, o := range list.Items {
+		var pod struct {
+			Status struct {
+				Phase      string             `json:"phase"`
+				Conditions []metav1.Condition `json:"conditions"`
+				Containers []struct {
+					State struct {
+						Waiting struct {
+							Reason  string `json:"reason"`
+							Message string `json:"message"`
+						} `json:"waiting"`
+					} `json:"state"`
+				} `json:"containerStatuses"`
+			} `json:"status"`
+		}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &pod); err != nil || o.GetDeletionTimestamp() != nil {
+			continue
+		}
+		is := func(kind string, status metav1.ConditionStatus) func(metav1.Condition) bool {
+			return func(c metav1.Condition) bool { return c.Type == kind && c.Status == status }
+		}
+		if slices.ContainsFunc(pod.Status.Conditions, is("Ready", metav1.ConditionTrue)) {
+			ready++
+			continue
+		}
+		why := "is " + cmp.Or(pod.Status.Phase, "new")
+		if i := slices.IndexFunc(pod.Status.Conditions, is("PodScheduled", metav1.ConditionFalse)); i >= 0 {
+			why = pod.Status.Conditions[i].Message
+		}
+		for _, container := range pod.Status.Containers {
+			if w := container.State.Waiting; w.Reason != "" && w.Reason != "PodInitializing" {
+				why = strings.TrimSuffix(w.Reason+": "+w.Message, ": ")
+			}
+		}
+		pending = fmt.Sprintf("pod %s: %s", o.GetName(), why)
+	}
+	return ready, pending, nil
+}
+
+// refusals are the Events by which the operator said that it does not reconcile a
+// RayCluster: their text and version by name. None where events may not be listed.
+func (c *Client) refusals(ctx context.Context, name Name, uid string) (map[string]string, error) {
+	k := call{op: fmt.Sprintf("list the events of RayCluster %s", name), verb: "list", resource: "events", namespace: name.Namespace}
+	selector := "type=Warning,involvedObject.kind=RayCluster,involvedObject.name=" + name.Name
+	if uid != "" {
+		selector += ",involvedObject.uid=" + uid
+	}
+	list, err := c.api.Resource(events).Namespace(name.Namespace).List(ctx, metav1.ListOptions{FieldSelector: selector})
+	err = c.translate(ctx, k, err)
+	if ray.IsKind(err, ray.KindForbidden) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, o := range list.Items {
+		reason, _ := o.Object["reason"].(string)
+		note, _ := o.Object["message"].(string)
+		if strings.HasPrefix(reason, "InvalidRayCluster") {
+			out[o.GetName()] = note + "\x00" + o.GetResourceVersion()
+		}
+	}
+	return out, nil
+}
