@@ -38,10 +38,27 @@ var (
 	_ backend = (*request)(nil)
 )
 
+// remembering is a backend that changes what others made, so that it has to know what
+// was there.
+type remembering interface {
+	backend
+	// since tells it, before enforce, what the state has, and what seen returned when the
+	// cluster was looked at last: what the plan was decided against.
+	since(ctx context.Context, state *policyModel, seen []byte, diags *diag.Diagnostics)
+	// seen is what the last look found, JSON, after drift and enforce.
+	seen() []byte
+	// previous is what was there before the policy, JSON, after enforce.
+	previous() types.String
+}
+
 // kind is one of the backends that a policy may have, known by its attribute.
 type kind struct {
 	attribute string
 	object    func(*policyModel) types.Object
+	// target is where the policy is, given its cluster argument; nil is there.
+	target func(ctx context.Context, m *policyModel, pool *conn.Pool, cluster conn.Target, known bool, diags *diag.Diagnostics) (conn.Target, bool)
+	// clusterID asks who the cluster is; nil is Ray's own id of it.
+	clusterID func(ctx context.Context, pool *conn.Pool, cluster *conn.Cluster) (string, error)
 	// backend is the policy's on the cluster with this id, empty where that is not known.
 	backend func(ctx context.Context, m *policyModel, pool *conn.Pool, cluster *conn.Cluster, id string, diags *diag.Diagnostics) backend
 	// same reports whether two policies that have it ask the same of it.
@@ -51,20 +68,28 @@ type kind struct {
 	// check says what an apply of the plan would meet on the cluster as it is; own is
 	// set where what is there may be the policy's.
 	check func(ctx context.Context, r *policy, cluster *conn.Cluster, plan *policyModel, own bool, diags *diag.Diagnostics)
-	// claim is what only one policy of a cluster may have beside its name; nil for none.
-	claim func(ctx context.Context, m *policyModel, diags *diag.Diagnostics) claim
+	// claims are what only one policy of a cluster may have beside its name; nil for none.
+	claims func(ctx context.Context, m *policyModel, cluster *conn.Cluster, diags *diag.Diagnostics) []claim
+	// keeps reports whether a destroy leaves the cluster as it is; nil is no.
+	keeps func(ctx context.Context, m *policyModel, diags *diag.Diagnostics) bool
 	// recorded is set where only the state tells what the policy has on the cluster, so
 	// that an update which did not end well has to say what it wrote.
 	recorded bool
+	// changes is set where the backend is remembering.
+	changes bool
 }
 
-// claim is a thing of a cluster that two policies would fight for. Its key is empty
-// where it is not known yet.
-type claim struct{ key, summary, detail string }
+// claim is a thing of a cluster that two policies would fight for, and the argument that
+// asks for it.
+type claim struct {
+	key             string
+	at              path.Path
+	summary, detail string
+}
 
 // kinds are all there are, the one for most clusters first.
 func kinds() []kind {
-	return []kind{floorKind(), requestKind()}
+	return []kind{floorKind(), requestKind(), workerGroupsKind()}
 }
 
 // kind is the policy's backend: the first that is set, or may turn out to be; ok is

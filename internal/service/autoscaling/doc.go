@@ -25,4 +25,9 @@
 //     was replaced every 6 s). Those of memory do.
 //   - The state holds no names and ids of placement groups: all follow from owner, name
 //     and node_floor, which Delete has.
+//
+// worker_groups changes a RayCluster through package kuberay, whose comment says how.
+// What it writes over was others', so its state keeps what was there before (previous),
+// and its private state what the last look saw: an update is refused where somebody has
+// written since.
 package autoscaling

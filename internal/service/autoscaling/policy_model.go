@@ -19,11 +19,14 @@ type policyModel struct {
 	Cluster       types.Object   `tfsdk:"cluster"`
 	NodeFloor     types.Object   `tfsdk:"node_floor"`
 	ResourceFloor types.Object   `tfsdk:"resource_floor"`
+	WorkerGroups  types.Object   `tfsdk:"worker_groups"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 	Owner         types.String   `tfsdk:"owner"`
 	ClusterID     types.String   `tfsdk:"cluster_id"`
 	Enforced      types.Bool     `tfsdk:"enforced"`
 	Reasons       types.List     `tfsdk:"reasons"`
+	// Previous is what a backend that changes what others made found there.
+	Previous types.String `tfsdk:"previous"`
 }
 
 type nodeFloorModel struct {
@@ -106,4 +109,7 @@ func (m *policyModel) found(ctx context.Context, reasons []string, diags *diag.D
 // open plans what only the apply learns.
 func (m *policyModel) open() {
 	m.Enforced, m.Reasons = types.BoolUnknown(), types.ListUnknown(types.StringType)
+	if k, ok := m.kind(); ok && k.changes {
+		m.Previous = types.StringUnknown()
+	}
 }

@@ -69,9 +69,11 @@ func (r *policy) planCreate(ctx context.Context, plan *policyModel, again bool, 
 	if !ok || k.object(plan).IsUnknown() {
 		return
 	}
-	if c := k.claimed(ctx, plan, diags); c.key != "" && !again && claimsOf(cluster).create(c.key) {
-		diags.AddAttributeError(path.Root(k.attribute), c.summary, c.detail+wayOut)
-		return
+	for _, c := range k.claimed(ctx, plan, cluster, diags) {
+		if !again && claimsOf(cluster).create(c.key) {
+			diags.AddAttributeError(c.at, c.summary, c.detail+wayOut)
+			return
+		}
 	}
 	k.check(ctx, r, cluster, plan, again, diags)
 }
@@ -79,31 +81,33 @@ func (r *policy) planCreate(ctx context.Context, plan *policyModel, again bool, 
 // wayOut is for errors that a plan of a destroy meets too.
 const wayOut = " (If this stands in the way of a destroy: terraform destroy -refresh=false.)"
 
-// claimed is what the policy claims beside its name; its key is empty for nothing.
-func (k kind) claimed(ctx context.Context, m *policyModel, diags *diag.Diagnostics) claim {
-	if k.claim == nil {
-		return claim{}
+// claimed is what the policy claims beside its name.
+func (k kind) claimed(ctx context.Context, m *policyModel, cluster *conn.Cluster, diags *diag.Diagnostics) []claim {
+	if k.claims == nil {
+		return nil
 	}
-	return k.claim(ctx, m, diags)
+	return k.claims(ctx, m, cluster, diags)
 }
 
 // planUpdate pins what state knows, since core has made every computed value unknown
 // where one argument changed, and opens what the apply will find.
 func (r *policy) planUpdate(ctx context.Context, plan, state *policyModel, diags *diag.Diagnostics) {
-	plan.Owner, plan.ClusterID, plan.Enforced, plan.Reasons = state.Owner, state.ClusterID, state.Enforced, state.Reasons
+	plan.Owner, plan.ClusterID, plan.Enforced, plan.Reasons, plan.Previous = state.Owner, state.ClusterID, state.Enforced, state.Reasons, state.Previous
 	name := state.Name.ValueString()
 	cluster := r.cluster(ctx, plan, diags)
 	if cluster != nil && claimsOf(cluster).other(claimKey(state.Owner.ValueString(), name)) {
 		// An error would stand in the way of a destroy; the resource to be created gets one.
 		diags.AddAttributeWarning(path.Root("name"), fmt.Sprintf("Two resources are policy %s", name), "Another resource of this plan has the same owner and name on this cluster. Give each its own name.")
 	}
-	if !plan.Cluster.Equal(state.Cluster) {
+	if !plan.Cluster.Equal(state.Cluster) || r.moved(ctx, cluster, state) {
 		plan.open()
 		plan.ClusterID = types.StringUnknown()
 	}
 	if k, ok := state.kind(); ok && cluster != nil {
-		if c := k.claimed(ctx, state, diags); c.key != "" && claimsOf(cluster).other(c.key) {
-			diags.AddAttributeWarning(path.Root(k.attribute), c.summary, c.detail)
+		for _, c := range k.claimed(ctx, state, cluster, diags) {
+			if claimsOf(cluster).other(c.key) {
+				diags.AddAttributeWarning(c.at, c.summary, c.detail)
+			}
 		}
 	}
 	if own, same := plan.sameBackend(ctx, state, diags); !same {

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/fw"
@@ -38,10 +39,16 @@ const (
 // keyVersion of the private state is always there: an object without it is new.
 const keyVersion = "v"
 
+// keySeen of the private state is what a remembering backend saw last.
+const keySeen = "seen"
+
 // cluster is the one that m names; nil where it is not known yet or can't be, which
 // diags then says.
 func (r *policy) cluster(ctx context.Context, m *policyModel, diags *diag.Diagnostics) *conn.Cluster {
 	target, known, d := fw.TargetOf(ctx, m.Cluster)
+	if k, ok := m.kind(); ok && k.target != nil && r.Pool() != nil && !d.HasError() {
+		target, known = k.target(ctx, m, r.Pool(), target, known, &d)
+	}
 	diags.Append(d...)
 	if r.Pool() == nil || !known || d.HasError() {
 		return nil
@@ -89,7 +96,7 @@ func (r *policy) Create(ctx context.Context, req resource.CreateRequest, resp *r
 		return
 	}
 	m.Owner = textOrNull(r.Pool().Owner())
-	b, err := r.apply(ctx, cluster, &m, limit, &resp.Diagnostics)
+	b, err := r.apply(ctx, cluster, &m, nil, nil, limit, &resp.Diagnostics)
 	if b == nil || (err != nil && !b.made()) {
 		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
 		return // nothing was made
@@ -108,23 +115,44 @@ func (r *policy) Create(ctx context.Context, req resource.CreateRequest, resp *r
 	m.found(ctx, reasonsOf(err), &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
+	resp.Diagnostics.Append(keepSeen(ctx, resp.Private, b)...)
 }
 
-// apply enforces the floor on the cluster, whose id it records. The backend is nil
-// where nothing was tried.
-func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m *policyModel, limit time.Duration, diags *diag.Diagnostics) (backend, error) {
+// keepSeen keeps what the backend saw of the cluster for the apply of the next plan.
+func keepSeen(ctx context.Context, private interface {
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}, b backend) diag.Diagnostics {
+	if k, ok := b.(remembering); ok {
+		return private.SetKey(ctx, keySeen, k.seen())
+	}
+	return nil
+}
+
+// apply enforces the policy on the cluster, whose id it records. Of an update state is
+// what stands in the state, and seen what the plan was decided against. The backend is
+// nil where nothing was tried.
+func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m, state *policyModel, seen []byte, limit time.Duration, diags *diag.Diagnostics) (backend, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, jobs.ErrDeadline)
 	defer cancel()
-	id, err := clusterID(ctx, cluster)
-	if err != nil {
-		return nil, err
-	}
-	m.ClusterID = textOrNull(id)
 	k, ok := m.kind()
 	if !ok {
 		return nil, fmt.Errorf("the policy has no backend: set %s", backends())
 	}
+	id, err := r.clusterID(ctx, k, cluster)
+	if err != nil {
+		return nil, err
+	}
+	m.ClusterID, m.Previous = textOrNull(id), types.StringNull()
+	if state != nil {
+		m.Previous = state.Previous
+	}
 	b := k.backend(ctx, m, r.Pool(), cluster, id, diags)
+	if past, ok := b.(remembering); ok {
+		if state != nil {
+			past.since(ctx, state, seen, diags)
+		}
+		defer func() { m.Previous = past.previous() }()
+	}
 	if err := b.supported(ctx); err != nil {
 		return nil, err
 	}
@@ -135,6 +163,14 @@ func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m *policyMode
 	defer unlock()
 	claimsOf(cluster).take(b.key())
 	return b, b.enforce(ctx)
+}
+
+// clusterID asks who the cluster is that a backend of kind k is on.
+func (r *policy) clusterID(ctx context.Context, k kind, cluster *conn.Cluster) (string, error) {
+	if k.clusterID != nil {
+		return k.clusterID(ctx, r.Pool(), cluster)
+	}
+	return clusterID(ctx, cluster)
 }
 
 // reasonsOf is what is missing after enforce ended with err.
@@ -192,7 +228,8 @@ func (r *policy) Read(ctx context.Context, req resource.ReadRequest, resp *resou
 	if cluster == nil || !ok {
 		return
 	}
-	id, reasons, err := k.backend(ctx, &m, r.Pool(), cluster, m.ClusterID.ValueString(), &resp.Diagnostics).drift(ctx)
+	b := k.backend(ctx, &m, r.Pool(), cluster, m.ClusterID.ValueString(), &resp.Diagnostics)
+	id, reasons, err := b.drift(ctx)
 	switch {
 	case err != nil && r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err):
 		fw.AddWarning(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Policy %s could not be refreshed and is kept as it was", name), err)
@@ -206,6 +243,7 @@ func (r *policy) Read(ctx context.Context, req resource.ReadRequest, resp *resou
 		m.found(ctx, reasons, &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
+	resp.Diagnostics.Append(keepSeen(ctx, resp.Private, b)...)
 }
 
 // replaced reports whether another cluster answers than the one of the last apply.
@@ -234,7 +272,8 @@ func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 	}
 	planned := plan.ClusterID
 	if !planned.IsUnknown() {
-		id, err := clusterID(ctx, cluster)
+		k, _ := plan.kind()
+		id, err := r.clusterID(ctx, k, cluster)
 		if err == nil && replaced(&plan, id) {
 			err = &ray.Error{Kind: ray.KindWrongCluster, Op: "change policy " + plan.Name.ValueString(), Address: cluster.Address(), Message: fmt.Sprintf("the plan was made for cluster %s, and cluster %s answers now; plan and apply again", planned.ValueString(), id)}
 		}
@@ -243,7 +282,12 @@ func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 			return
 		}
 	}
-	b, err := r.apply(ctx, cluster, &plan, limit, &resp.Diagnostics)
+	seen, d := req.Private.GetKey(ctx, keySeen)
+	resp.Diagnostics.Append(d...)
+	b, err := r.apply(ctx, cluster, &plan, &state, seen, limit, &resp.Diagnostics)
+	if b != nil && (err == nil || b.made()) {
+		resp.Diagnostics.Append(keepSeen(ctx, resp.Private, b)...)
+	}
 	if err != nil {
 		r.addError(&resp.Diagnostics, b, summary, err, limit, "What was held before is still held where it was there. The next apply goes on.")
 		if k, _ := plan.kind(); b != nil && k.recorded && b.made() {
@@ -254,9 +298,15 @@ func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 	}
 	plan.found(ctx, nil, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
-	if !plan.Cluster.Equal(state.Cluster) && replaced(&state, plan.ClusterID.ValueString()) {
+	if r.moved(ctx, cluster, &state) && replaced(&state, plan.ClusterID.ValueString()) {
 		r.leave(ctx, &state, &resp.Diagnostics)
 	}
+}
+
+// moved reports whether the policy of the state was not where cluster is.
+func (r *policy) moved(ctx context.Context, cluster *conn.Cluster, state *policyModel) bool {
+	var unsaid diag.Diagnostics // of the state's address, which the plan may just replace
+	return r.cluster(ctx, state, &unsaid) != cluster
 }
 
 // leave removes the floor from the cluster that the policy was on before.
@@ -290,7 +340,17 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 	if cluster == nil {
 		return
 	}
-	id, err := clusterID(ctx, cluster)
+	k, ok := m.kind()
+	if !ok {
+		return // the state tells of nothing
+	}
+	if k.keeps != nil && k.keeps(ctx, m, diags) {
+		return
+	}
+	id, err := r.clusterID(ctx, k, cluster)
+	if k.clusterID != nil && ray.IsKind(err, ray.KindNotFound, ray.KindUnsupported) {
+		return // what it was about is gone
+	}
 	if err != nil {
 		fw.AddError(diags, path.Empty(), summary, err)
 		return
@@ -299,10 +359,6 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 		diags.AddWarning(fmt.Sprintf("Policy %s is not on this cluster any more", name),
 			fmt.Sprintf("It was enforced on cluster %s, and cluster %s answers at %s now. Nothing was removed there.", m.ClusterID.ValueString(), id, cluster.Address()))
 		return
-	}
-	k, ok := m.kind()
-	if !ok {
-		return // the state tells of nothing
 	}
 	b := k.backend(ctx, m, r.Pool(), cluster, id, diags)
 	unlock, err := claimsOf(cluster).lock(ctx, b.key())

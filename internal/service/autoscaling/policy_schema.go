@@ -37,9 +37,12 @@ const label = `[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?`
 // Schema is that of ray_autoscaling_policy.
 func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Says how few nodes an autoscaling Ray cluster may have, and holds it to that. A policy has exactly one backend, which is how it is enforced: `node_floor`, the one for most clusters, or `resource_floor`.\n\n" +
-			"The apply is done when the floor is true: the nodes are alive and held. A refresh looks again, and a floor that does not hold any more, because a node died, somebody removed it, or the head was replaced, is a planned change with the reason as a warning. The destroy lets the nodes go, and the autoscaler removes them when they are idle.\n\n" +
-			"A policy needs no import: a create takes over what is on the cluster under the same owner and name. A change from one backend to the other replaces the policy.",
+		MarkdownDescription: "Says how a Ray cluster may scale, and holds it to that. A policy has exactly one backend, which is how it is enforced:\n\n" +
+			"* `node_floor`: how few nodes of a kind there may be. The one for most clusters with an autoscaler.\n" +
+			"* `resource_floor`: what the cluster as a whole must be able to hold.\n" +
+			"* `worker_groups`: bounds, idle timeouts and upscaling mode of a RayCluster of KubeRay.\n\n" +
+			"The apply is done when the policy is true: of a floor, when the nodes are alive and held. A refresh looks again, and a policy that does not hold any more, because a node died, somebody changed it, or the head was replaced, is a planned change with the reason as a warning. The destroy of a floor lets the nodes go, and the autoscaler removes them when they are idle.\n\n" +
+			"A policy needs no import: a create takes over what is there. A change from one backend to the other replaces the policy.",
 		Attributes: map[string]schema.Attribute{
 			"name": schema.StringAttribute{
 				Required:            true,
@@ -50,6 +53,7 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 			"cluster":        fw.ClusterAttribute(),
 			"node_floor":     nodeFloorAttribute(),
 			"resource_floor": resourceFloorAttribute(),
+			"worker_groups":  workerGroupsAttribute(),
 			"timeouts": fw.Timeouts(ctx, timeouts.Opts{
 				Create: true, CreateDescription: "How long a create waits for the nodes. Default: `10m`.",
 				Update: true, UpdateDescription: "How long an update waits for the nodes. Default: `10m`.",
@@ -70,6 +74,10 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 			"reasons": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
 				MarkdownDescription: "What is missing where `enforced` is `false`.",
+			},
+			"previous": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "What the policy found where it changes what others made, as JSON: what `on_destroy = \"restore\"` puts back. Null for `node_floor` and `resource_floor`.",
 			},
 		},
 	}

@@ -38,8 +38,8 @@ func requestKind() kind {
 		same:     sameRequest,
 		validate: func(context.Context, *policyModel, *diag.Diagnostics) {},
 		check:    checkRequest,
-		claim: func(context.Context, *policyModel, *diag.Diagnostics) claim {
-			return claim{requestKey, "Two policies have a resource floor", "A cluster has one cluster-wide resource request, and each of the two policies would replace that of the other. Put the bundles of both in one, or use node_floor."}
+		claims: func(context.Context, *policyModel, *conn.Cluster, *diag.Diagnostics) []claim {
+			return []claim{{requestKey, path.Root("resource_floor"), "Two policies have a resource floor", "A cluster has one cluster-wide resource request, and each of the two policies would replace that of the other. Put the bundles of both in one, or use node_floor."}}
 		},
 		recorded: true, // a request has no owner: only what the state says of it is taken back
 	}
