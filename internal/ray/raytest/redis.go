@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest/keeper"
 )
 
 // Redis is a Redis server for heads that outlive their own death. It ends with the
@@ -22,7 +24,7 @@ type Redis struct {
 	Address string
 
 	dir    string
-	keeper *keeper
+	keeper *keeper.Keeper
 	ports  *portBlock
 	dead   chan struct{}
 }
@@ -52,7 +54,7 @@ func (r *Redis) start(ctx context.Context, bin string) error {
 		return err
 	}
 	mark := "RAYTEST_CLUSTER=" + r.dir + ";"
-	if r.keeper, err = startKeeper(mark, r.dir); err != nil {
+	if r.keeper, err = keeper.Start(mark, r.dir); err != nil {
 		close(r.dead)
 		return err
 	}
@@ -67,7 +69,7 @@ func (r *Redis) start(ctx context.Context, bin string) error {
 		defer close(r.dead)
 		_ = cmd.Wait() // a killed server ends with an error
 	}()
-	if err := r.keeper.add(cmd.Process.Pid); err != nil {
+	if err := r.keeper.Add(cmd.Process.Pid); err != nil {
 		return err
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -91,7 +93,7 @@ func (r *Redis) start(ctx context.Context, bin string) error {
 func (r *Redis) Close() error {
 	var err error
 	if r.keeper != nil {
-		err = r.keeper.close()
+		err = r.keeper.Close()
 		<-r.dead
 	}
 	return errors.Join(err, r.ports.release())

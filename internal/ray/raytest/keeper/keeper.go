@@ -1,6 +1,21 @@
 //go:build unix
 
-package raytest
+// Package keeper ends what a test started, however the test ends.
+//
+// A keeper is a shell that waits for its input to end, which happens when it is
+// closed or when the process that started it dies, even by kill -9. It then kills
+// every process of the cluster that it keeps and removes the cluster's directory:
+//
+//	mark := "RAYTEST_CLUSTER=" + dir + ";"
+//	k, err := keeper.Start(mark, dir)
+//	cmd.Env = append(os.Environ(), mark)
+//	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+//	... // start cmd
+//	err = k.Add(cmd.Process.Pid)
+//	defer k.Close()
+//
+// It knows nothing of what it ends.
+package keeper
 
 import (
 	"bufio"
@@ -12,7 +27,7 @@ import (
 	"syscall"
 )
 
-// keeperScript ends a Ray and everything that it started. It reads the mark of
+// script ends a cluster and everything that it started. It reads the mark of
 // the whole cluster and its directory, then commands: "ADD SESSION" names a
 // session as the cluster's; "SIGNAL SESSION MARK" ends the processes of a session
 // or with a mark and is answered by a line once none is left. When its input
@@ -25,7 +40,7 @@ import (
 // write their title over their environment (setproctitle): those have stayed in
 // the session. A session is forgotten once it is empty, as its number may be
 // given to a stranger.
-const keeperScript = `
+const script = `
 read -r cluster; read -r dir; sessions=
 members() {
 	if [ -d /proc/self ]; then
@@ -65,19 +80,19 @@ finish KILL "$cluster" "$sessions"
 rm -rf "$dir"
 `
 
-// keeper is the running script.
-type keeper struct {
+// Keeper is the running script.
+type Keeper struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-// startKeeper starts the keeper of the cluster with this mark and directory. It
+// Start starts the keeper of the cluster with this mark and directory. It
 // has a session of its own, so that a Ctrl-C that ends the tests does not end it
 // before its work is done, and shares no output with them, because go test waits
 // for whoever holds its output.
-func startKeeper(mark, dir string) (*keeper, error) {
-	cmd := exec.Command("/bin/sh", "-c", keeperScript)
+func Start(mark, dir string) (*Keeper, error) {
+	cmd := exec.Command("/bin/sh", "-c", script)
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := cmd.StdinPipe()
@@ -91,22 +106,22 @@ func startKeeper(mark, dir string) (*keeper, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the keeper of a test cluster: %w", err)
 	}
-	k := &keeper{cmd: cmd, in: in, out: bufio.NewReader(out)}
+	k := &Keeper{cmd: cmd, in: in, out: bufio.NewReader(out)}
 	if _, err := fmt.Fprintf(in, "%s\n%s\n", mark, dir); err != nil {
 		return nil, err
 	}
 	return k, nil
 }
 
-// add tells the keeper of a session that belongs to the cluster.
-func (k *keeper) add(session int) error {
+// Add tells the keeper of a session that belongs to the cluster.
+func (k *Keeper) Add(session int) error {
 	_, err := fmt.Fprintf(k.in, "ADD %d\n", session)
 	return err
 }
 
-// end signals all processes of the session or with the mark, TERM (then KILL
+// End signals all processes of the session or with the mark, TERM (then KILL
 // after 10 s) or KILL, and returns when none is left.
-func (k *keeper) end(ctx context.Context, signal string, session int, mark string) error {
+func (k *Keeper) End(ctx context.Context, signal string, session int, mark string) error {
 	done := make(chan error, 1)
 	go func() {
 		if _, err := fmt.Fprintf(k.in, "%s %d %s\n", signal, session, mark); err != nil {
@@ -130,8 +145,8 @@ func (k *keeper) end(ctx context.Context, signal string, session int, mark strin
 	}
 }
 
-// close ends the cluster, removes its directory and waits for both.
-func (k *keeper) close() error {
+// Close ends the cluster, removes its directory and waits for both.
+func (k *Keeper) Close() error {
 	if err := k.in.Close(); err != nil {
 		return err
 	}
