@@ -4,6 +4,7 @@ package kubetest
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 )
@@ -87,22 +88,19 @@ type Op struct {
 	Value    any
 }
 
-// object is the operation as RFC 6902 has it.
-func (o Op) object() Object {
-	if o.Op == "remove" {
-		return Object{"op": o.Op, "path": o.Path}
+// MarshalJSON writes the operation as RFC 6902 has it.
+func (o Op) MarshalJSON() ([]byte, error) {
+	object := Object{"op": o.Op, "path": o.Path}
+	if o.Op != "remove" {
+		object["value"] = o.Value
 	}
-	return Object{"op": o.Op, "path": o.Path, "value": o.Value}
+	return json.Marshal(object)
 }
 
 // Patch applies a JSON Patch and returns the object after it.
 func (c *RayCluster) Patch(ctx context.Context, ops ...Op) (Object, error) {
-	body := make([]Object, len(ops))
-	for i, op := range ops {
-		body[i] = op.object()
-	}
 	var object Object
-	err := c.server.Do(ctx, Request{Method: http.MethodPatch, Path: c.Path(), Body: body, ContentType: JSONPatch}, &object)
+	err := c.server.Do(ctx, Request{Method: http.MethodPatch, Path: c.Path(), Body: ops, ContentType: JSONPatch}, &object)
 	return object, err
 }
 

@@ -79,12 +79,18 @@ func (s *Server) Do(ctx context.Context, r Request, out any) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+r.User.Token)
+	if r.User.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.User.Token)
+	}
 	req.Header.Set("Content-Type", "application/json")
 	if r.ContentType != "" {
 		req.Header.Set("Content-Type", r.ContentType)
 	}
-	resp, err := s.client.Do(req)
+	client, err := s.clientFor(r.User)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -117,8 +123,8 @@ func (s *Server) CreateNamespace(ctx context.Context, name string) error {
 	return s.apply(ctx, "/api/v1/namespaces/"+name, Object{"apiVersion": "v1", "kind": "Namespace", "metadata": Object{"name": name}})
 }
 
-// InstallCRDs installs KubeRay's custom resource definitions and returns when
-// rayclusters are served; the others follow within seconds.
+// InstallCRDs installs KubeRay's custom resource definitions and returns when the
+// server knows their resources and answers for rayclusters.
 func (s *Server) InstallCRDs(ctx context.Context) error {
 	files, err := filepath.Glob(filepath.Join(s.bin, "crds", "*.yaml"))
 	if err != nil {
@@ -137,7 +143,18 @@ func (s *Server) InstallCRDs(ctx context.Context) error {
 			return err
 		}
 	}
-	return poll(ctx, "rayclusters to be served", func(ctx context.Context) error {
+	return poll(ctx, "KubeRay's resources to be served", func(ctx context.Context) error {
+		var known struct{ Resources []struct{ Name, Kind string } }
+		if err := s.Do(ctx, Request{Path: "/apis/ray.io/v1"}, &known); err != nil {
+			return err
+		}
+		kinds := map[string]bool{}
+		for _, resource := range known.Resources {
+			kinds[resource.Kind] = true
+		}
+		if len(kinds) < len(files) {
+			return fmt.Errorf("only %v are", kinds)
+		}
 		return s.Do(ctx, Request{Path: "/apis/ray.io/v1/rayclusters"}, nil)
 	})
 }

@@ -145,11 +145,27 @@ func (s *Server) makeCredentials() error {
 			return err
 		}
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(issuer.cert)
-	// No proxy.
-	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}
+	s.client = s.newClient()
 	return nil
+}
+
+// newClient makes a client that trusts the server and goes through no proxy.
+func (s *Server) newClient(certificates ...tls.Certificate) *http.Client {
+	roots := x509.NewCertPool()
+	roots.AddCert(s.issuer.cert)
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: certificates}, ForceAttemptHTTP2: true,
+		DisableKeepAlives: len(certificates) > 0, // nobody closes it
+	}}
+}
+
+// clientFor is the shared one, except for those who show a certificate.
+func (s *Server) clientFor(u User) (*http.Client, error) {
+	if u.Certificate == "" {
+		return s.client, nil
+	}
+	certificate, err := tls.X509KeyPair([]byte(u.Certificate), []byte(u.Key))
+	return s.newClient(certificate), err
 }
 
 // authority signs certificates.
