@@ -81,7 +81,7 @@ func TestRealServer_withoutKubeRay(t *testing.T) {
 	}
 	// What tells a server without KubeRay from one without this RayCluster.
 	if c, err := create(); !isStatus(err, http.StatusNotFound, "could not find the requested resource") && !isStatus(err, http.StatusNotFound, "page not found") {
-		t.Errorf("without custom resource definitions: %v, %v", c, err)
+		t.Errorf("without the custom resource definition: %v, %v", c, err)
 	}
 	if err := s.InstallCRDs(t.Context()); err != nil {
 		t.Fatal(err)

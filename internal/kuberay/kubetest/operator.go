@@ -11,14 +11,18 @@ import (
 )
 
 // startOperator starts KubeRay's operator and what stands in for kubelets, which
-// ends with ctx.
-func (s *Server) startOperator(ctx context.Context) error {
+// ends with loops.
+func (s *Server) startOperator(ctx, loops context.Context) error {
+	// It looks for all of these when it starts, and again 10 s later.
+	if err := s.installCRDs(ctx, "rayclusters", "rayjobs", "rayservices", "raycronjobs"); err != nil {
+		return err
+	}
 	_, err := s.run("ray-operator", []string{"KUBECONFIG=" + s.Admin.Kubeconfig},
 		"-enable-leader-election=false", "-metrics-addr=0", "-health-probe-bind-address=0", "-log-stdout-encoder=console")
 	if err != nil {
 		return err
 	}
-	s.loops.Go(func() { s.kubelet(ctx) })
+	s.loops.Go(func() { s.kubelet(loops) })
 	return nil
 }
 

@@ -178,7 +178,8 @@ func TestRealOperator_proxyToTheHead(t *testing.T) {
 	proxy := "/api/v1/namespaces/" + c.Namespace + "/services/" + c.Name + "-head-svc:dashboard/proxy/api/version"
 	var answer struct{ Version string }
 	err := c.WaitFor(t.Context(), "to be reached through the API server", func(kubetest.Object) error {
-		return s.Do(t.Context(), kubetest.Request{Path: proxy}, &answer)
+		header := http.Header{"X-Ray-Authorization": {"Bearer for-ray"}}
+		return s.Do(t.Context(), kubetest.Request{Path: proxy, Header: header}, &answer)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +190,9 @@ func TestRealOperator_proxyToTheHead(t *testing.T) {
 	}
 	if auth := r.Header.Get("Authorization"); auth != "" {
 		t.Error("the API server passed the credential on that was for itself")
+	}
+	if auth := r.Header.Get("X-Ray-Authorization"); auth != "Bearer for-ray" {
+		t.Errorf("Ray got the credential %q", auth)
 	}
 	if err := c.ServeHead(t.Context(), map[string]string{"nonsense": "127.0.0.1:1"}); err == nil {
 		t.Error("a port that the service does not have is no error")

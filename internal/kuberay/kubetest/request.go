@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,6 +37,8 @@ type Request struct {
 	// Body is encoded as JSON, except for []byte; ContentType is JSON by default.
 	Body        any
 	ContentType string
+	// Header holds further headers.
+	Header http.Header
 }
 
 // StatusError is an answer that is no success.
@@ -79,6 +82,7 @@ func (s *Server) Do(ctx context.Context, r Request, out any) error {
 	if err != nil {
 		return err
 	}
+	maps.Copy(req.Header, r.Header)
 	if r.User.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.User.Token)
 	}
@@ -123,38 +127,32 @@ func (s *Server) CreateNamespace(ctx context.Context, name string) error {
 	return s.apply(ctx, "/api/v1/namespaces/"+name, Object{"apiVersion": "v1", "kind": "Namespace", "metadata": Object{"name": name}})
 }
 
-// InstallCRDs installs KubeRay's custom resource definitions and returns when the
-// server knows their resources and answers for rayclusters.
+// InstallCRDs installs KubeRay's custom resource definition of RayClusters and
+// returns when they are served.
 func (s *Server) InstallCRDs(ctx context.Context) error {
-	files, err := filepath.Glob(filepath.Join(s.bin, "crds", "*.yaml"))
-	if err != nil {
-		return err
+	return s.installCRDs(ctx, "rayclusters")
+}
+
+// installCRDs installs the custom resource definitions with these plurals and
+// returns when the resources are served.
+func (s *Server) installCRDs(ctx context.Context, plurals ...string) error {
+	for _, plural := range plurals {
+		text, err := os.ReadFile(filepath.Join(s.bin, "crds", "ray.io_"+plural+".yaml"))
+		if err != nil {
+			return fmt.Errorf("%w: `make kube` puts it there", err)
+		}
+		create := Request{Method: http.MethodPost, Path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", Body: text, ContentType: "application/yaml"}
+		if err := s.Do(ctx, create, nil); err != nil {
+			return err
+		}
 	}
-	if len(files) == 0 {
-		return fmt.Errorf("no custom resource definitions in %s: `make kube` puts them there", s.bin)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for _, plural := range plurals {
+		err := poll(ctx, plural+" to be served", func(ctx context.Context) error {
+			return s.Do(ctx, Request{Path: "/apis/ray.io/v1/" + plural}, nil)
+		})
 		if err != nil {
 			return err
 		}
-		err = s.Do(ctx, Request{Method: http.MethodPost, Path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", Body: text, ContentType: "application/yaml"}, nil)
-		if err != nil {
-			return err
-		}
 	}
-	return poll(ctx, "KubeRay's resources to be served", func(ctx context.Context) error {
-		var known struct{ Resources []struct{ Name, Kind string } }
-		if err := s.Do(ctx, Request{Path: "/apis/ray.io/v1"}, &known); err != nil {
-			return err
-		}
-		kinds := map[string]bool{}
-		for _, resource := range known.Resources {
-			kinds[resource.Kind] = true
-		}
-		if len(kinds) < len(files) {
-			return fmt.Errorf("only %v are", kinds)
-		}
-		return s.Do(ctx, Request{Path: "/apis/ray.io/v1/rayclusters"}, nil)
-	})
+	return nil
 }

@@ -19,16 +19,17 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest/keeper"
 )
 
-// Options describe a server. The zero value is one on which KubeRay's custom
-// resource definitions are installed, and nothing else.
+// Options describe a server. The zero value is one that serves RayClusters, and
+// nobody looks after them.
 type Options struct {
 	// Bin is the directory with kube-apiserver, ray-operator and crds; "" means
 	// $KUBETEST_BIN, which `make` sets to the one that it fills.
 	Bin string
-	// NoCRDs leaves KubeRay's custom resource definitions out, as on a server where
-	// KubeRay was never installed; InstallCRDs adds them.
+	// NoCRDs leaves KubeRay's custom resource definition out, as on a server where
+	// KubeRay was never installed; InstallCRDs adds it.
 	NoCRDs bool
-	// Operator runs KubeRay's operator, and what stands in for kubelets.
+	// Operator runs KubeRay's operator with all its custom resource definitions, and
+	// what stands in for kubelets. It costs some seconds more.
 	Operator bool
 }
 
@@ -65,7 +66,7 @@ type process struct {
 	dead chan struct{}
 }
 
-// Start starts a server and returns when it is ready and KubeRay's resources are
+// Start starts a server and returns when it is ready and RayClusters are
 // served. On an error everything is stopped, and the error ends with what the
 // server wrote to its log.
 func Start(ctx context.Context, opts Options) (*Server, error) {
@@ -112,15 +113,13 @@ func (s *Server) start(ctx context.Context, opts Options) error {
 	if s.Admin, err = s.kubeconfig(s.Admin); err != nil {
 		return err
 	}
-	if !opts.NoCRDs {
-		if err := s.InstallCRDs(ctx); err != nil {
-			return err
-		}
+	switch {
+	case opts.Operator:
+		return s.startOperator(ctx, loops)
+	case opts.NoCRDs:
+		return nil
 	}
-	if opts.Operator {
-		return s.startOperator(loops)
-	}
-	return nil
+	return s.InstallCRDs(ctx)
 }
 
 // flags are those of kube-apiserver.
