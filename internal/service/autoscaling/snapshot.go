@@ -10,43 +10,55 @@ import (
 
 // snapshot is what the refreshes of a process share of a cluster: a hundred policies
 // cost as many requests as one.
-type snapshot struct {
+type snapshot[T any] struct {
 	turn chan struct{} // held by who looks at, or fills, the rest
 	at   time.Time
-	// clusterID is empty where Ray does not tell.
-	clusterID string
-	groups    []ray.PlacementGroup
+	seen T
 }
 
 // fresh is how old a snapshot may be.
 const fresh = 5 * time.Second
 
-type snapshotKey struct{}
+type snapshotKey[T any] struct{}
 
-// observe returns the cluster's id and placement groups as they were a moment ago.
-func observe(ctx context.Context, cluster *conn.Cluster) (id string, groups []ray.PlacementGroup, err error) {
-	s, _ := cluster.Value(snapshotKey{}, func() any { return &snapshot{turn: make(chan struct{}, 1)} }).(*snapshot) // the key is of a type of this package's own
+// shared returns what look saw of the cluster, by this call or a moment ago.
+func shared[T any](ctx context.Context, cluster *conn.Cluster, look func(context.Context) (T, error)) (seen T, err error) {
+	s, _ := cluster.Value(snapshotKey[T]{}, func() any { return &snapshot[T]{turn: make(chan struct{}, 1)} }).(*snapshot[T]) // the key is of a type of this package's own
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return "", nil, context.Cause(ctx)
+		return seen, context.Cause(ctx)
 	}
 	if time.Since(s.at) < fresh {
-		return s.clusterID, s.groups, nil
+		return s.seen, nil
 	}
-	if id, err = clusterID(ctx, cluster); err != nil {
-		return "", nil, err
+	if seen, err = look(ctx); err == nil {
+		s.at, s.seen = time.Now(), seen
 	}
-	api, err := cluster.Dashboard(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	if groups, err = api.PlacementGroups(ctx); err != nil {
-		return "", nil, err
-	}
-	s.at, s.clusterID, s.groups = time.Now(), id, groups
-	return id, groups, nil
+	return seen, err
+}
+
+// placements are a cluster's placement groups. Its id is empty where Ray does not tell.
+type placements struct {
+	clusterID string
+	groups    []ray.PlacementGroup
+}
+
+// observe returns the cluster's id and placement groups as they were a moment ago.
+func observe(ctx context.Context, cluster *conn.Cluster) (id string, groups []ray.PlacementGroup, err error) {
+	seen, err := shared(ctx, cluster, func(ctx context.Context) (p placements, err error) {
+		if p.clusterID, err = clusterID(ctx, cluster); err != nil {
+			return p, err
+		}
+		api, err := cluster.Dashboard(ctx)
+		if err != nil {
+			return p, err
+		}
+		p.groups, err = api.PlacementGroups(ctx)
+		return p, err
+	})
+	return seen.clusterID, seen.groups, err
 }
 
 // clusterID asks anew; it is empty on Ray before 2.31.

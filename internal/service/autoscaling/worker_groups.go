@@ -262,7 +262,9 @@ func refused(findings []kuberay.Finding) error {
 }
 
 func (s *scaling) drift(ctx context.Context) (string, []string, error) {
-	now, err := readRayCluster(ctx, s.pool, s.cluster)
+	now, err := shared(ctx, s.cluster, func(ctx context.Context) (*kuberay.RayCluster, error) {
+		return readRayCluster(ctx, s.pool, s.cluster)
+	})
 	switch {
 	case ray.IsKind(err, ray.KindNotFound):
 		return "", []string{fmt.Sprintf("RayCluster %s does not exist", s.name)}, nil
