@@ -8,7 +8,10 @@ import (
 )
 
 // provider is the beginning of each configuration that uses the provider.
-func provider(address string) string {
+func provider(address string) string { return providerOf(fmt.Sprintf("address = %q", address)) }
+
+// providerOf is the provider with an argument that says where clusters are.
+func providerOf(argument string) string {
 	return fmt.Sprintf(`terraform {
   required_providers {
     ray = {
@@ -18,10 +21,10 @@ func provider(address string) string {
 }
 
 provider "ray" {
-  address = %q
-  owner   = "bench"
+  owner = "bench"
+  %s
 }
-`, address)
+`, argument)
 }
 
 // job is a resource ray_job.j with so many instances and these further lines.

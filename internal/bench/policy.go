@@ -45,6 +45,9 @@ func (b *bench) policy(ctx context.Context) (table, error) {
 			return table{}, err
 		}
 	}
+	if err := b.workerGroups(ctx, &t); err != nil {
+		return table{}, err
+	}
 	refresh, err := b.refreshOfPolicies(ctx)
 	t.series = append(t.series, refresh.series...)
 	t.findings = append(t.findings, refresh.findings...)
