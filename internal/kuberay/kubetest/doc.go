@@ -6,9 +6,9 @@
 //	c, err := s.CreateRayCluster(ctx, kubetest.RayClusterOptions{Name: "ml"})
 //	... // use s.Admin.Kubeconfig
 //
-// It needs no testing.TB, so that programs can use it too. A server is ready in a
-// few seconds and takes some 300 MB: share one per package of tests, with a
-// namespace or a name of its own for each test. It ends with the process that
+// It needs no testing.TB, so that programs can use it too. A server is ready in
+// some 5 seconds, 10 with the operator, and takes 800 MB: share one per package of
+// tests, with a namespace or a name of its own for each test. It ends with the process that
 // started it, however that process ends.
 //
 // What is real: kube-apiserver and etcd (authentication, RBAC, schemas, conflicts,
