@@ -162,23 +162,22 @@ func TestRealEnforce_putsBackWhatTheOperatorRefuses(t *testing.T) {
 	}
 }
 
-// Ray's autoscaler writes by index and without a guard, and the operator writes the
-// status: nobody loses anything.
+// Ray's own autoscaler code writes by index and without a guard, and the operator writes
+// the status: nobody loses anything.
 func TestRealScale_beside300PatchesOfTheAutoscaler(t *testing.T) {
 	t.Parallel()
 	c, name, object := rayCluster(t, nil)
 	const patches = 300
+	autoscaler, err := object.StartAutoscaler(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer autoscaler.Close()
+	if _, err := autoscaler.Config(t.Context()); err != nil { // it is up
+		t.Fatal(err)
+	}
 	raced := make(chan error, 1)
-	go func() {
-		for i := range patches {
-			if _, err := object.Patch(t.Context(), kubetest.Op{Op: "replace", Path: "/spec/workerGroupSpecs/0/replicas", Value: 1 + i%5},
-				kubetest.Op{Op: "replace", Path: "/spec/workerGroupSpecs/0/scaleStrategy", Value: kubetest.Object{"workersToDelete": []string{fmt.Sprint("w", i)}}}); err != nil {
-				raced <- err
-				return
-			}
-		}
-		raced <- nil
-	}()
+	go func() { raced <- autoscaler.Race(t.Context(), "cpu", patches) }()
 	writes := 0
 	for done := false; !done; {
 		select {
@@ -189,8 +188,7 @@ func TestRealScale_beside300PatchesOfTheAutoscaler(t *testing.T) {
 			done = true
 		default:
 		}
-		low := int64(writes % 2)
-		want := kuberay.Values{{Group: "cpu", Key: kuberay.MinReplicas}: low, {Group: "cpu", Key: kuberay.MaxReplicas}: int64(6 + writes%3)}
+		want := kuberay.Values{{Group: "cpu", Key: kuberay.MinReplicas}: int64(writes % 2), {Group: "cpu", Key: kuberay.MaxReplicas}: int64(6 + writes%3)}
 		now, old, err := c.Scale(t.Context(), name, kuberay.Change{Want: want})
 		if err != nil {
 			t.Fatalf("write %d: %v", writes, err)
@@ -212,7 +210,7 @@ func TestRealScale_beside300PatchesOfTheAutoscaler(t *testing.T) {
 		t.Fatal(err)
 	}
 	group := o["spec"].(kubetest.Object)["workerGroupSpecs"].([]any)[0].(kubetest.Object)
-	if got := fmt.Sprint(group["replicas"], group["scaleStrategy"], group["minReplicas"]); got != fmt.Sprintf("%d map[workersToDelete:[w%d]] %d", 1+(patches-1)%5, patches-1, (writes-1)%2) {
+	if got := fmt.Sprint(group["replicas"], group["minReplicas"], group["maxReplicas"]); got != fmt.Sprint(patches, (writes-1)%2, 6+(writes-1)%3) {
 		t.Errorf("in the end: %s after %d writes", got, writes)
 	}
 	t.Logf("%d writes beside %d patches", writes, patches)
