@@ -8,8 +8,8 @@
 //
 // It needs no testing.TB, so that programs can use it too. A server is ready in
 // some 5 seconds, 10 with the operator, and takes 800 MB: share one per package of
-// tests, with a namespace or a name of its own for each test. It ends with the process that
-// started it, however that process ends.
+// tests, with a namespace or a name of its own for each test. It ends with the
+// process that started it, however that process ends.
 //
 // What is real: kube-apiserver and etcd (authentication, RBAC, schemas, conflicts,
 // events, the proxy to services), KubeRay's operator and its custom resource
