@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/acctest"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
 
 // exampleDirs lists the directories below examples/ that hold a configuration.
@@ -25,8 +26,8 @@ func exampleDirs(t *testing.T) []string {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && d.Name() == "demo" {
-			return filepath.SkipDir
+		if d.IsDir() && (d.Name() == "demo" || d.Name() == "modules") {
+			return filepath.SkipDir // modules are called by the configuration beside them
 		}
 		if dir := filepath.Dir(path); strings.HasSuffix(path, ".tf") && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
@@ -46,7 +47,7 @@ func exampleDirs(t *testing.T) []string {
 // left to do, and its destroy leaves no job behind.
 func TestAccExamples(t *testing.T) {
 	t.Parallel()
-	ray := acctest.Shared(t)
+	shared := acctest.Shared(t)
 	for _, dir := range exampleDirs(t) {
 		name, err := filepath.Rel(filepath.Join(acctest.Root(), "examples"), dir)
 		if err != nil {
@@ -54,8 +55,15 @@ func TestAccExamples(t *testing.T) {
 		}
 		t.Run(filepath.ToSlash(name), func(t *testing.T) {
 			t.Parallel()
+			ray := shared
+			if name == "guides/resource-floor" {
+				ray = autoscaling(t)
+			}
 			w := acctest.NewWorkspace(t)
 			w.Copy(dir)
+			if r := w.Run("get"); r.ExitCode != 0 { // modules, as init does
+				t.Fatal(r.Output)
+			}
 			removeImports(t, w)
 			for name, value := range map[string]string{
 				"RAY_ADDRESS":              ray.DashboardURL,
@@ -92,6 +100,18 @@ func TestAccExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// autoscaling is a head of the test's own with an autoscaler, which the shared one has
+// not.
+func autoscaling(t *testing.T) acctest.Ray {
+	t.Helper()
+	head, err := raytest.StartHead(t.Context(), raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = head.Stop() })
+	return acctest.Ray{DashboardURL: head.DashboardURL, GCSAddress: head.GCSAddress, ClientAddress: "ray://" + head.ClientAddress}
 }
 
 // What the README shows works as it stands, on a smaller cluster than it asks

@@ -20,6 +20,14 @@ check "launches" {
   }
 }
 
+# And while a node_floor of a ray_autoscaling_policy does not hold.
+check "node_floors" {
+  assert {
+    condition     = alltrue([for f in data.ray_autoscaler_status.this.node_floors : f.held == f.count])
+    error_message = "Nodes are missing: ${join("; ", [for f in data.ray_autoscaler_status.this.node_floors : "policy ${f.policy} of ${coalesce(f.owner, "nobody")}, ${f.reason}" if f.reason != null])}"
+  }
+}
+
 # The cluster-wide resource request, as 2 x {"CPU":1}.
 output "floor" {
   value = [for bundle in data.ray_autoscaler_status.this.floor : "${bundle.count} x ${jsonencode(bundle.resources)}"]

@@ -110,9 +110,12 @@ type Launch struct {
 // Launches is what an autoscaler is doing, as of its last round.
 type Launches struct {
 	Pending, Failed []Launch
-	// Infeasible are the distinct shapes of tasks, actors and placement group
-	// bundles that no node type can hold; v2 only.
+	// Infeasible are the distinct shapes of tasks and actors that no node type can
+	// hold; v2 only.
 	Infeasible []ray.Resources
+	// InfeasibleGroups are bundles of placement groups that no node type can hold, or
+	// for which as many nodes as they need may not be added; v2 only.
+	InfeasibleGroups []Demand
 }
 
 // Launches returns what the autoscaler reported last; empty where there is none.
@@ -159,11 +162,8 @@ func launchesV2(state *raypb.AutoscalingState) Launches {
 	slices.SortStableFunc(out.Failed, func(a, b Launch) int {
 		return cmp.Or(a.FailedAt.Compare(b.FailedAt), cmp.Compare(a.NodeType, b.NodeType))
 	})
-	requests := slices.Clone(state.GetInfeasibleResourceRequests())
-	for _, gang := range state.GetInfeasibleGangResourceRequests() {
-		requests = append(requests, gang.GetRequests()...)
-	}
-	out.Infeasible = shapes(requests)
+	out.Infeasible = shapes(state.GetInfeasibleResourceRequests())
+	out.InfeasibleGroups = gangs(state.GetInfeasibleGangResourceRequests())
 	return out
 }
 

@@ -304,7 +304,7 @@ func TestLaunches_ofV2(t *testing.T) {
 			{RayNodeTypeName: "cpu", Count: 3, FailedTs: at(8).Unix()},
 		},
 		InfeasibleResourceRequests:     []*raypb.ResourceRequest{shape(map[string]float64{"CPU": 64}), shape(map[string]float64{"CPU": 64})},
-		InfeasibleGangResourceRequests: []*raypb.GangResourceRequest{{Requests: []*raypb.ResourceRequest{shape(map[string]float64{"GPU": 9})}}},
+		InfeasibleGangResourceRequests: []*raypb.GangResourceRequest{{Requests: []*raypb.ResourceRequest{shape(map[string]float64{"GPU": 9})}, Details: "ab:PACK|PENDING"}},
 	}})
 	want := gcs.Launches{
 		Pending: []gcs.Launch{
@@ -315,7 +315,8 @@ func TestLaunches_ofV2(t *testing.T) {
 			{NodeType: "cpu", Count: 3, FailedAt: at(8)},
 			{NodeType: "gpu", Count: 1, Detail: "quota", RequestedAt: at(5), FailedAt: at(9)},
 		},
-		Infeasible: []ray.Resources{{"CPU": 64}, {"GPU": 9}},
+		Infeasible:       []ray.Resources{{"CPU": 64}},
+		InfeasibleGroups: []gcs.Demand{{Bundle: ray.Bundle{Resources: ray.Resources{"GPU": 9}, Count: 1}, Strategy: "PACK"}},
 	}
 	got, err := c.Launches(t.Context())
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {

@@ -42,6 +42,9 @@ func (l Launches) Reasons(now time.Time) []string {
 	for _, r := range l.Infeasible {
 		out = append(out, "no node type can hold "+resourceList(r))
 	}
+	for _, d := range l.InfeasibleGroups {
+		out = append(out, fmt.Sprintf("the autoscaler can't start nodes for %s, %s: no node type has this, or not as many nodes may be added", d.Bundle, d.Strategy))
+	}
 	return out
 }
 

@@ -56,8 +56,9 @@ func TestScaling_ofV2(t *testing.T) {
 	want := gcs.Scaling{
 		Autoscaler: gcs.AutoscalerV2, Waiting: waiting, InfeasibleDemand: waiting,
 		Launches: gcs.Launches{
-			Pending:    []gcs.Launch{{NodeType: "small", Count: 1, RequestedAt: at(1)}},
-			Infeasible: []ray.Resources{{"CPU": 1}, {"CPU": 64}},
+			Pending:          []gcs.Launch{{NodeType: "small", Count: 1, RequestedAt: at(1)}},
+			Infeasible:       []ray.Resources{{"CPU": 64}},
+			InfeasibleGroups: waiting[1:],
 		},
 	}
 	_, c := start(t, state)

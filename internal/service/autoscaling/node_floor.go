@@ -80,7 +80,7 @@ type floor struct {
 
 	// touched is set once something of the policy may be on the cluster.
 	touched bool
-	// adopted are the placement groups that were there when enforce began.
+	// adopted are the placement groups that another apply made, or is making.
 	adopted []string
 	ends    sync.WaitGroup // of the jobs whose records are being deleted
 }
@@ -132,7 +132,7 @@ func (f *floor) tookOver() string {
 	if len(f.adopted) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("Placement groups of this owner, name and floor were there: %s.", strings.Join(f.adopted, ", "))
+	return fmt.Sprintf("Placement groups of this owner, name and floor were there, or being made by another apply: %s.", strings.Join(f.adopted, ", "))
 }
 
 func (f *floor) drift(ctx context.Context) (string, []string, error) {
@@ -304,7 +304,17 @@ func (f *floor) launches(ctx context.Context) []string {
 	if err != nil {
 		return nil
 	}
+	l.Infeasible = nil // of others
+	l.InfeasibleGroups = slices.DeleteFunc(l.InfeasibleGroups, func(d conn.Demand) bool { return !f.asks(d.Bundle) })
 	return l.Reasons(time.Now())
+}
+
+// asks reports whether a bundle is that of one of the floor's groups.
+func (f *floor) asks(b ray.Bundle) bool {
+	b.Count = 1
+	return slices.ContainsFunc(f.groups, func(g group) bool {
+		return ray.SameBundles([]ray.Bundle{b}, []ray.Bundle{{Resources: g.bundle.Resources, Selectors: []ray.LabelSelector{g.bundle.LabelSelector}, Count: 1}})
+	})
 }
 
 // waiting is the account of a wait.

@@ -79,10 +79,19 @@ func (f *floor) do(ctx context.Context, t task) error {
 			}
 			continue
 		}
+		if run.Adopted { // by an apply that runs beside this one, or was cut off
+			for _, g := range t.Create {
+				f.adopted = append(f.adopted, g.Name)
+			}
+		}
 		job, verdict, err := engine.Wait(ctx, run, jobs.Succeeded, nil)
 		switch verdict {
 		case jobs.Reached:
 			f.forget(ctx, engine, run, job)
+			return nil
+		case jobs.Missing:
+			// An apply that waits for the same job deletes its record once it is done: what
+			// came of it is on the cluster.
 			return nil
 		case jobs.Interrupted, jobs.Deadline:
 			return context.Cause(ctx)
@@ -91,7 +100,7 @@ func (f *floor) do(ctx context.Context, t task) error {
 		case jobs.LostContact:
 			return err
 		}
-		return fmt.Errorf("job %s, which was to change the placement groups, was lost before its end: its record, its node or its cluster is gone", run.ID)
+		return fmt.Errorf("job %s, which was to change the placement groups, was lost before its end: its node or its cluster is gone", run.ID)
 	}
 }
 

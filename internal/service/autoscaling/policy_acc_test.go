@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/acctest"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
@@ -325,33 +326,59 @@ func TestSlowAccPolicy_headRestarts(t *testing.T) {
 	}
 }
 
-// Ray Data overwrites the cluster-wide resource request every 20 s, for as long as
-// the cluster lives. A node floor is none of that.
-func TestSlowAccPolicy_besideRayData(t *testing.T) {
+// named drops placement groups without a name: those of Ray's libraries.
+func named() cmp.Option {
+	return cmpopts.IgnoreSliceElements(func(p ray.PlacementGroup) bool { return p.Name == "" })
+}
+
+// Ray Data and Ray Train overwrite the cluster-wide resource request every 20 s, for as
+// long as the cluster lives, and Train and Tune make placement groups of their own. A
+// node floor is none of that.
+func TestSlowAccPolicy_besideRaysLibraries(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2})
 	w := acctest.NewWorkspace(t)
-	// Not by the job's pip: the nodes of this machine share, and delete, each other's
-	// environments.
+	// Not by the jobs' pip and working_dir: the nodes of this machine share, and delete,
+	// each other's environments.
 	packages := t.TempDir()
-	pip := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(c.head.RayBin), "python"), "-m", "pip", "install", "--quiet", "--target", packages, "pandas", "pyarrow")
+	pip := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(c.head.RayBin), "python"), "-m", "pip", "install", "--quiet", "--target", packages, "pandas", "pyarrow", "fsspec", "tensorboardX")
 	if out, err := pip.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	w.Write("main.tf", c.config(`small = { count = 2, resource = "small" }`)+fmt.Sprintf(`
-resource "ray_job" "data" {
-  depends_on  = [ray_autoscaling_policy.floor]
-  name        = "data"
-  runtime_env = { env_vars = { PYTHONPATH = %q } }
-  command     = ["python", "-c", "import ray; print(ray.data.range(100).map_batches(lambda b: b).count())"]
-}
-`, packages))
+	floor := c.config(`small = { count = 2, resource = "small" }`)
+	w.Write("main.tf", floor)
 	w.Apply()
 	before := c.groups()
-	c.stays("small", 2, 75*time.Second)
-	if diff := cmp.Diff(before, c.groups()); len(before) != 1 || diff != "" {
-		t.Errorf("the placement groups, before and after the coordinator of Ray Data had its turns:\n%v\n%s", before, diff)
+	scripts, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
 	}
+	w.Write("main.tf", floor+fmt.Sprintf(`
+resource "ray_job" "library" {
+  for_each    = toset(["data", "train", "tune"])
+  name        = each.key
+  runtime_env = { env_vars = { PYTHONPATH = %q } }
+  command     = ["python", "%s/${each.key}.py", %q]
+}
+`, packages, scripts, t.TempDir()))
+	began := time.Now()
+	apply := w.Start("apply", "-auto-approve")
+	for running := true; running; {
+		c.stays("small", 2, 2*time.Second)
+		if diff := cmp.Diff(before, c.groups(), named()); len(before) != 1 || diff != "" {
+			t.Fatalf("after %s the floor's placement group is not what it was:\n%s", time.Since(began).Round(time.Second), diff)
+		}
+		select {
+		case <-apply.Done():
+			running = false
+		default:
+		}
+	}
+	if r := apply.Wait(); r.ExitCode != 0 {
+		t.Fatalf("exit code %d\n%s", r.ExitCode, r.Output)
+	}
+	t.Logf("Ray Data, Train and Tune ran for %s", time.Since(began).Round(time.Second))
+	c.stays("small", 2, time.Minute)
 	if !strings.Contains(c.get("/api/v0/actors?limit=1000"), "AutoscalingCoordinator") {
 		t.Error("Ray Data's coordinator is not there, so that this test shows nothing")
 	}

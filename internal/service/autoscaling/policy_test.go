@@ -272,9 +272,11 @@ func TestKilledApplyIsTakenBack(t *testing.T) {
 		run := tf.StartApply()
 		await(t, func() bool { return f.Requests()["GET /api/jobs/{id}"] > 3 })
 		f.Start(job)
-		if res := run.Wait(); res.ExitCode() != 0 {
+		res := run.Wait()
+		if res.ExitCode() != 0 {
 			t.Fatal(res.Diagnostics())
 		}
+		mustContain(t, res.Diagnostics().Warnings(), "Policy p was taken over", "being made by another apply")
 		if runs := f.Runs(); len(runs) != 1 {
 			t.Errorf("%d jobs ran, want the one that was there", len(runs))
 		}
@@ -530,6 +532,60 @@ func TestTwoResourcesOfOneName(t *testing.T) {
 	}
 }
 
+// Two configurations with a policy of the same owner and name are one policy to the
+// cluster, and at least one of them is told.
+func TestTwoAppliesAtOnce(t *testing.T) {
+	t.Parallel()
+	t.Run("of the same floor", func(t *testing.T) {
+		t.Parallel()
+		f := fake(t, raytest.WithStartDelay(500*time.Millisecond))
+		f.AddNode(small())
+		a, b := terraform(t, f, nil), terraform(t, f, nil)
+		a.Resource(policy, floor(1, nil))
+		b.Resource(policy, floor(1, nil))
+		runs := []*core.Run{a.StartApply(), b.StartApply()}
+		var told core.Diagnostics
+		for _, run := range runs {
+			res := run.Wait()
+			if res.ExitCode() != 0 {
+				t.Fatal(res.Diagnostics())
+			}
+			told = append(told, res.Diagnostics()...)
+		}
+		mustContain(t, told.Warnings(), "Policy p was taken over")
+		if runs := f.Runs(); len(runs) != 1 {
+			t.Errorf("%d jobs ran, want 1 for both", len(runs))
+		}
+		mustHold(t, f, "o/p/g CREATED 1/1")
+		noJobs(t, f)
+		a.MustPlanNothing()
+		b.MustPlanNothing()
+		if res := a.Destroy(); res.ExitCode() != 0 {
+			t.Fatal(res.Diagnostics())
+		}
+		mustPlanUpdate(t, b, "group g: its placement group is not there")
+	})
+	t.Run("of another floor", func(t *testing.T) {
+		t.Parallel()
+		f := fake(t)
+		f.AddNode(small())
+		a, b := terraform(t, f, nil), terraform(t, f, nil)
+		a.Resource(policy, floor(1, nil))
+		b.Resource(policy, floor(2, nil))
+		run := b.StartApply()
+		await(t, func() bool { return len(f.PlacementGroups()) == 1 && len(f.Jobs()) == 0 })
+		res := a.MustApply()
+		mustContain(t, res.Diagnostics().Warnings(), "Policy p is on the cluster already")
+		f.AddNode(small())
+		if res := run.Wait(); res.ExitCode() != 0 {
+			t.Fatal(res.Diagnostics())
+		}
+		mustHold(t, f, "o/p/g CREATED 2/2") // the last that ends has its way
+		b.MustPlanNothing()
+		mustPlanUpdate(t, a, "group g: its placement group is not there")
+	})
+}
+
 func TestRefreshOfManyPoliciesIsAFewRequests(t *testing.T) {
 	t.Parallel()
 	f := fake(t)
@@ -699,12 +755,20 @@ func TestPlanKnowsTheAutoscaler(t *testing.T) {
 		t.Parallel()
 		f := fake(t, raytest.WithPrefix(""))
 		withGCS(t, f, func(s *raytest.GCSState) {
+			gang := func(resource string) *raypb.GangResourceRequest {
+				return &raypb.GangResourceRequest{Details: "ab:STRICT_SPREAD|PENDING", Requests: []*raypb.ResourceRequest{{ResourcesBundle: map[string]float64{resource: 0.001}}}}
+			}
+			s.Autoscaling.InfeasibleGangResourceRequests = []*raypb.GangResourceRequest{gang("small"), gang("other")}
 			s.Autoscaling.FailedInstanceRequests = []*raypb.FailedInstanceRequest{{RayNodeTypeName: "small", Count: 1, Reason: "no quota", FailedTs: time.Now().Unix()}}
 		})
 		tf := terraform(t, f, nil)
 		config := floor(1, nil)
 		config["timeouts"] = m{"create": "1s"}
 		tf.Resource(policy, config)
-		mustContain(t, tf.Apply().Diagnostics().Errors(), "group g: 0 of 1 nodes held", "group small: launch failed: no quota")
+		ds := tf.Apply().Diagnostics().Errors()
+		mustContain(t, ds, "group g: 0 of 1 nodes held", "group small: launch failed: no quota", "can't start nodes for 1 x {small: 0.001}, STRICT_SPREAD: no node type has this, or not as many nodes may be added")
+		if ds.Contains("other") {
+			t.Errorf("the error tells of somebody else's placement group:\n%s", ds)
+		}
 	})
 }

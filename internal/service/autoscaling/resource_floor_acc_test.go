@@ -128,20 +128,56 @@ resource "ray_job" "data" {
 }
 
 // v2 keeps the request in the memory of the GCS: with Redis the cluster is the same
-// after a restart, and the request is gone.
-func TestSlowAccPolicy_resourceFloorIsLostWithTheHead(t *testing.T) {
+// after a restart, and the request is gone. That of v1 is a key, which Redis keeps.
+func TestSlowAccPolicy_resourceFloorAndRestart(t *testing.T) {
 	t.Parallel()
+	t.Run("v1", func(t *testing.T) {
+		t.Parallel()
+		c, w, before := restartedWithFloor(t, raytest.AutoscalerV1)
+		planUntil(t, w, 0) // until the node, which died with the head, is replaced
+		c.stays("small", 1, 10*time.Second)
+		if got := c.asked(c.gcs()); got != "1 x {small: 1}" {
+			t.Errorf("the cluster's request is %q", got)
+		}
+		if after := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]; after != before {
+			t.Errorf("cluster id %v, want %v: the head has its Redis", after, before)
+		}
+		w.Destroy()
+		c.eventually("small", 0)
+	})
+	t.Run("v2", func(t *testing.T) {
+		t.Parallel()
+		c, w, before := restartedWithFloor(t, raytest.AutoscalerV2)
+		if r := planUntil(t, w, 2); !r.Contains("is gone, as after a restart of the head") {
+			t.Errorf("the plan does not say why:\n%s", r.Output)
+		}
+		w.Apply()
+		if got := len(c.alive("small")); got != 1 {
+			t.Errorf("after the apply %d nodes are there, want 1", got)
+		}
+		if after := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]; after != before {
+			t.Errorf("cluster id %v, want %v: the head has its Redis", after, before)
+		}
+		w.PlanNothing()
+		w.Destroy()
+	})
+}
+
+// restartedWithFloor applies a resource floor of one node, and restarts the head with
+// its Redis.
+func restartedWithFloor(t *testing.T, version raytest.Autoscaler) (c cluster, w *acctest.Workspace, clusterID any) {
+	t.Helper()
 	acctest.CLI(t)
 	redis, err := raytest.StartRedis(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = redis.Close() })
-	c := startCluster(t, raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2, Redis: redis})
-	w := acctest.NewWorkspace(t)
+	c = startCluster(t, raytest.HeadOptions{Autoscaler: version, Redis: redis})
+	w = acctest.NewWorkspace(t)
 	w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 } }]`))
 	w.Apply()
-	before := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]
+	clusterID = w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]
 	if err := c.head.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -155,16 +191,5 @@ func TestSlowAccPolicy_resourceFloorIsLostWithTheHead(t *testing.T) {
 			t.Fatalf("the dashboard does not name the GCS: %v", err)
 		}
 	}
-	if r := planUntil(t, w, 2); !r.Contains("is gone, as after a restart of the head") {
-		t.Errorf("the plan does not say why:\n%s", r.Output)
-	}
-	w.Apply()
-	if got := len(c.alive("small")); got != 1 {
-		t.Errorf("after the apply %d nodes are there, want 1", got)
-	}
-	if after := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]; after != before {
-		t.Errorf("cluster id %v, want %v: the head has its Redis", after, before)
-	}
-	w.PlanNothing()
-	w.Destroy()
+	return c, w, clusterID
 }

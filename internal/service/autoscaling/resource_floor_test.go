@@ -280,6 +280,26 @@ func TestRequestWaitsForNodes(t *testing.T) {
 	tf.MustPlanNothing()
 }
 
+// Of two applies at once the later writer has its way, and the other one is told.
+func TestTwoRequestsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := startScaled(t)
+	a, b := terraform(t, s.Fake, nil), terraform(t, s.Fake, nil)
+	a.Resource(policy, request(2, nil))
+	b.Resource(policy, request(1, nil))
+	run := a.StartApply()
+	await(t, func() bool { return s.gcs.Calls("RequestClusterResourceConstraint") == 1 })
+	res := b.MustApply()
+	mustContain(t, res.Diagnostics().Warnings(), "Policy p replaces another resource request", "is now 2 x {small: 1}")
+	res = run.Wait()
+	mustContain(t, res.Diagnostics().Errors(), "replaced the cluster-wide resource request meanwhile: it is 1 x {small: 1}, and was 2 x {small: 1}")
+	if state := a.State(policy); state != nil {
+		t.Errorf("nothing of it is on the cluster, and the state has %v", state)
+	}
+	s.mustAsk("1 x {small: 1}")
+	b.MustPlanNothing()
+}
+
 // The state tells of a request that was written, though it was not enforced: a destroy
 // takes back nothing else.
 func TestRequestThatWasNotMetIsTakenBack(t *testing.T) {
