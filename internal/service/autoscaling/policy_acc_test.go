@@ -281,6 +281,62 @@ func TestSlowAccPolicy_heldNodeIsKilled(t *testing.T) {
 	c.nothingLeft()
 }
 
+// Two configurations with policies of the same owner and name, applied at once: one
+// placement group for both, and of two resource requests that of the later writer.
+func TestSlowAccPolicy_twoRunsAtOnce(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2})
+	a, b := acctest.NewWorkspace(t), acctest.NewWorkspace(t)
+	apply := func(first, second string) (ra, rb *acctest.Result) {
+		a.Write("main.tf", first)
+		b.Write("main.tf", second)
+		pa, pb := a.Start("apply", "-auto-approve"), b.Start("apply", "-auto-approve")
+		return pa.Wait(), pb.Wait()
+	}
+	floor := c.config(`small = { count = 1, resource = "small" }`)
+	ra, rb := apply(floor, floor)
+	if ra.ExitCode != 0 || rb.ExitCode != 0 {
+		t.Fatalf("exit codes %d and %d\n%s\n%s", ra.ExitCode, rb.ExitCode, ra.Output, rb.Output)
+	}
+	if told := "Policy floor was taken over"; !ra.Contains(told) && !rb.Contains(told) {
+		t.Errorf("neither apply tells of the other:\n%s\n%s", ra.Output, rb.Output)
+	}
+	if groups := c.groups(); len(groups) != 1 || groups[0].Placed() != 1 {
+		t.Errorf("placement groups: %+v, want one of one node", groups)
+	}
+	a.PlanNothing()
+	b.PlanNothing()
+	a.Destroy()
+	if r := planUntil(t, b, 2); !r.Contains("its placement group is not there") {
+		t.Errorf("the plan does not say why:\n%s", r.Output)
+	}
+	b.Destroy()
+	c.nothingLeft()
+
+	one, two := c.request(`bundles = [{ resources = { small = 1 }, count = 1 }]`), c.request(`bundles = [{ resources = { small = 1 }, count = 2 }]`)
+	ra, rb = apply(one, two)
+	asked := c.asked(c.gcs())
+	for name, side := range map[string]struct {
+		w     *acctest.Workspace
+		apply *acctest.Result
+		wants string
+	}{"one": {a, ra, "1 x {small: 1}"}, "two": {b, rb, "2 x {small: 1}"}} {
+		plan := side.w.Run("plan", "-detailed-exitcode")
+		switch {
+		case side.wants == asked && (side.apply.ExitCode != 0 || plan.ExitCode != 0):
+			t.Errorf("%s is what the cluster is asked: apply %d, plan %d\n%s\n%s", name, side.apply.ExitCode, plan.ExitCode, side.apply.Output, plan.Output)
+		case side.wants != asked && side.apply.ExitCode == 0 && (plan.ExitCode != 2 || !plan.Contains("somebody replaced the cluster-wide resource request")):
+			t.Errorf("%s was replaced, and nothing says so: plan %d\n%s", name, plan.ExitCode, plan.Output)
+		case side.wants != asked && side.apply.ExitCode != 0 && !side.apply.Contains("replaced the cluster-wide resource request meanwhile"):
+			t.Errorf("%s failed for another reason:\n%s", name, side.apply.Output)
+		}
+		t.Logf("%s: apply %d, plan %d", name, side.apply.ExitCode, plan.ExitCode)
+	}
+	if asked != "1 x {small: 1}" && asked != "2 x {small: 1}" {
+		t.Errorf("the cluster is asked for %q", asked)
+	}
+}
+
 func TestSlowAccPolicy_headRestarts(t *testing.T) {
 	t.Parallel()
 	for name, withRedis := range map[string]bool{"with Redis": true, "without": false} {

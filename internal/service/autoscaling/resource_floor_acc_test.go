@@ -73,8 +73,9 @@ func TestAccPolicy_resourceFloorHoldsAndIsTakenBack(t *testing.T) {
 	}
 	w.Apply()
 	if version == raytest.AutoscalerV2 {
-		w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 }, count = 9 }]`))
-		if r := w.Run("apply", "-auto-approve"); r.ExitCode != 1 || !r.Contains("can't grow to hold 9 x {small: 1}") {
+		w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 }, count = 9 }, { resources = { small = 64 } }]`))
+		r := w.Run("apply", "-auto-approve")
+		if r.ExitCode != 1 || !r.Contains("can't grow to hold") || !r.Contains("No node could hold {small: 64} yet") || !r.Contains("none could hold {small: 64}, for they have {small: 1} (node type small)") {
 			t.Errorf("an infeasible floor was applied: exit code %d\n%s", r.ExitCode, r.Output)
 		}
 	}
