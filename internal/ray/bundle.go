@@ -47,8 +47,9 @@ func (s LabelSelector) SetTerms(label string, values []string, not bool) {
 // Labels returns the labels that are asked for, sorted.
 func (s LabelSelector) Labels() []string { return slices.Sorted(maps.Keys(s)) }
 
-// normal is s with each condition in its one form.
-func (s LabelSelector) normal() LabelSelector {
+// Normal is s with each condition in its one form. Ray 2.60 takes a space after a comma
+// for a part of the value.
+func (s LabelSelector) Normal() LabelSelector {
 	out := LabelSelector{}
 	for label := range s {
 		values, not := s.Terms(label)
@@ -87,7 +88,7 @@ func NormalBundles(bundles []Bundle) []Bundle {
 		}
 		for _, s := range b.Selectors {
 			if len(s) > 0 {
-				n.Selectors = append(n.Selectors, s.normal())
+				n.Selectors = append(n.Selectors, s.Normal())
 			}
 		}
 		if n.Count <= 0 || len(n.Resources) == 0 {

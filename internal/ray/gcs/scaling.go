@@ -149,7 +149,11 @@ func gangs(list []*raypb.GangResourceRequest) []Demand {
 	var out []Demand
 	for _, g := range list {
 		var bundles []ray.Bundle
-		for _, r := range g.GetRequests() {
+		requests := g.GetRequests()
+		if alternatives := g.GetBundleSelectors(); len(alternatives) > 0 {
+			requests = alternatives[0].GetResourceRequests() // the same with label selectors
+		}
+		for _, r := range requests {
 			bundles = append(bundles, bundle(r, 1))
 		}
 		// "<placement group id>:STRICT_SPREAD|PENDING".

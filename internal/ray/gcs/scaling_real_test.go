@@ -65,11 +65,7 @@ func TestRealFloor(t *testing.T) {
 			}
 			set(ray.Bundle{Resources: ray.Resources{"broken": 1}, Count: 1})
 			within(t, "the launch that fails", func() bool {
-				launches := scaling(t, c).Launches.Failed
-				if version == raytest.AutoscalerV1 {
-					launches = scaling(t, c).Launches.Pending // v1 never says that it failed
-				}
-				return slices.ContainsFunc(launches, func(l gcs.Launch) bool { return l.NodeType == "broken" })
+				return slices.ContainsFunc(scaling(t, c).Launches.Failed, func(l gcs.Launch) bool { return l.NodeType == "broken" })
 			})
 			set()
 		})

@@ -233,18 +233,66 @@ func (x *ClusterResourceConstraint) GetResourceRequests() []*ResourceRequestByCo
 	return nil
 }
 
+// The requests of a placement group with their label selectors. Since Ray 2.50.
+type BundleSelector struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	ResourceRequests []*ResourceRequest     `protobuf:"bytes,1,rep,name=resource_requests,json=resourceRequests,proto3" json:"resource_requests,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *BundleSelector) Reset() {
+	*x = BundleSelector{}
+	mi := &file_autoscaler_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BundleSelector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BundleSelector) ProtoMessage() {}
+
+func (x *BundleSelector) ProtoReflect() protoreflect.Message {
+	mi := &file_autoscaler_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BundleSelector.ProtoReflect.Descriptor instead.
+func (*BundleSelector) Descriptor() ([]byte, []int) {
+	return file_autoscaler_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BundleSelector) GetResourceRequests() []*ResourceRequest {
+	if x != nil {
+		return x.ResourceRequests
+	}
+	return nil
+}
+
 type GangResourceRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Requests []*ResourceRequest     `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without label selectors.
+	Requests []*ResourceRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	// "<placement group id>:STRICT_SPREAD|PENDING".
-	Details       string `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Details string `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
+	// Alternatives; the first is preferred.
+	BundleSelectors []*BundleSelector `protobuf:"bytes,3,rep,name=bundle_selectors,json=bundleSelectors,proto3" json:"bundle_selectors,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GangResourceRequest) Reset() {
 	*x = GangResourceRequest{}
-	mi := &file_autoscaler_proto_msgTypes[3]
+	mi := &file_autoscaler_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +304,7 @@ func (x *GangResourceRequest) String() string {
 func (*GangResourceRequest) ProtoMessage() {}
 
 func (x *GangResourceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[3]
+	mi := &file_autoscaler_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +317,7 @@ func (x *GangResourceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GangResourceRequest.ProtoReflect.Descriptor instead.
 func (*GangResourceRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{3}
+	return file_autoscaler_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GangResourceRequest) GetRequests() []*ResourceRequest {
@@ -286,6 +334,13 @@ func (x *GangResourceRequest) GetDetails() string {
 	return ""
 }
 
+func (x *GangResourceRequest) GetBundleSelectors() []*BundleSelector {
+	if x != nil {
+		return x.BundleSelectors
+	}
+	return nil
+}
+
 type NodeState struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	NodeId             []byte                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -300,7 +355,7 @@ type NodeState struct {
 
 func (x *NodeState) Reset() {
 	*x = NodeState{}
-	mi := &file_autoscaler_proto_msgTypes[4]
+	mi := &file_autoscaler_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -312,7 +367,7 @@ func (x *NodeState) String() string {
 func (*NodeState) ProtoMessage() {}
 
 func (x *NodeState) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[4]
+	mi := &file_autoscaler_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -325,7 +380,7 @@ func (x *NodeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeState.ProtoReflect.Descriptor instead.
 func (*NodeState) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{4}
+	return file_autoscaler_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NodeState) GetNodeId() []byte {
@@ -386,7 +441,7 @@ type ClusterResourceState struct {
 
 func (x *ClusterResourceState) Reset() {
 	*x = ClusterResourceState{}
-	mi := &file_autoscaler_proto_msgTypes[5]
+	mi := &file_autoscaler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +453,7 @@ func (x *ClusterResourceState) String() string {
 func (*ClusterResourceState) ProtoMessage() {}
 
 func (x *ClusterResourceState) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[5]
+	mi := &file_autoscaler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +466,7 @@ func (x *ClusterResourceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterResourceState.ProtoReflect.Descriptor instead.
 func (*ClusterResourceState) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{5}
+	return file_autoscaler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ClusterResourceState) GetClusterResourceStateVersion() int64 {
@@ -469,7 +524,7 @@ type PendingInstanceRequest struct {
 
 func (x *PendingInstanceRequest) Reset() {
 	*x = PendingInstanceRequest{}
-	mi := &file_autoscaler_proto_msgTypes[6]
+	mi := &file_autoscaler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +536,7 @@ func (x *PendingInstanceRequest) String() string {
 func (*PendingInstanceRequest) ProtoMessage() {}
 
 func (x *PendingInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[6]
+	mi := &file_autoscaler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +549,7 @@ func (x *PendingInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingInstanceRequest.ProtoReflect.Descriptor instead.
 func (*PendingInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{6}
+	return file_autoscaler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PendingInstanceRequest) GetInstanceTypeName() string {
@@ -540,7 +595,7 @@ type FailedInstanceRequest struct {
 
 func (x *FailedInstanceRequest) Reset() {
 	*x = FailedInstanceRequest{}
-	mi := &file_autoscaler_proto_msgTypes[7]
+	mi := &file_autoscaler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +607,7 @@ func (x *FailedInstanceRequest) String() string {
 func (*FailedInstanceRequest) ProtoMessage() {}
 
 func (x *FailedInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[7]
+	mi := &file_autoscaler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +620,7 @@ func (x *FailedInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailedInstanceRequest.ProtoReflect.Descriptor instead.
 func (*FailedInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{7}
+	return file_autoscaler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FailedInstanceRequest) GetInstanceTypeName() string {
@@ -623,7 +678,7 @@ type PendingInstance struct {
 
 func (x *PendingInstance) Reset() {
 	*x = PendingInstance{}
-	mi := &file_autoscaler_proto_msgTypes[8]
+	mi := &file_autoscaler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +690,7 @@ func (x *PendingInstance) String() string {
 func (*PendingInstance) ProtoMessage() {}
 
 func (x *PendingInstance) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[8]
+	mi := &file_autoscaler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +703,7 @@ func (x *PendingInstance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingInstance.ProtoReflect.Descriptor instead.
 func (*PendingInstance) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{8}
+	return file_autoscaler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PendingInstance) GetInstanceTypeName() string {
@@ -702,7 +757,7 @@ type AutoscalingState struct {
 
 func (x *AutoscalingState) Reset() {
 	*x = AutoscalingState{}
-	mi := &file_autoscaler_proto_msgTypes[9]
+	mi := &file_autoscaler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +769,7 @@ func (x *AutoscalingState) String() string {
 func (*AutoscalingState) ProtoMessage() {}
 
 func (x *AutoscalingState) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[9]
+	mi := &file_autoscaler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +782,7 @@ func (x *AutoscalingState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AutoscalingState.ProtoReflect.Descriptor instead.
 func (*AutoscalingState) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{9}
+	return file_autoscaler_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AutoscalingState) GetLastSeenClusterResourceStateVersion() int64 {
@@ -787,7 +842,7 @@ type GetClusterStatusRequest struct {
 
 func (x *GetClusterStatusRequest) Reset() {
 	*x = GetClusterStatusRequest{}
-	mi := &file_autoscaler_proto_msgTypes[10]
+	mi := &file_autoscaler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +854,7 @@ func (x *GetClusterStatusRequest) String() string {
 func (*GetClusterStatusRequest) ProtoMessage() {}
 
 func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[10]
+	mi := &file_autoscaler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +867,7 @@ func (x *GetClusterStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterStatusRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{10}
+	return file_autoscaler_proto_rawDescGZIP(), []int{11}
 }
 
 type GetClusterStatusReply struct {
@@ -826,7 +881,7 @@ type GetClusterStatusReply struct {
 
 func (x *GetClusterStatusReply) Reset() {
 	*x = GetClusterStatusReply{}
-	mi := &file_autoscaler_proto_msgTypes[11]
+	mi := &file_autoscaler_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +893,7 @@ func (x *GetClusterStatusReply) String() string {
 func (*GetClusterStatusReply) ProtoMessage() {}
 
 func (x *GetClusterStatusReply) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[11]
+	mi := &file_autoscaler_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +906,7 @@ func (x *GetClusterStatusReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterStatusReply.ProtoReflect.Descriptor instead.
 func (*GetClusterStatusReply) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{11}
+	return file_autoscaler_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetClusterStatusReply) GetAutoscalingState() *AutoscalingState {
@@ -877,7 +932,7 @@ type RequestClusterResourceConstraintRequest struct {
 
 func (x *RequestClusterResourceConstraintRequest) Reset() {
 	*x = RequestClusterResourceConstraintRequest{}
-	mi := &file_autoscaler_proto_msgTypes[12]
+	mi := &file_autoscaler_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +944,7 @@ func (x *RequestClusterResourceConstraintRequest) String() string {
 func (*RequestClusterResourceConstraintRequest) ProtoMessage() {}
 
 func (x *RequestClusterResourceConstraintRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[12]
+	mi := &file_autoscaler_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +957,7 @@ func (x *RequestClusterResourceConstraintRequest) ProtoReflect() protoreflect.Me
 
 // Deprecated: Use RequestClusterResourceConstraintRequest.ProtoReflect.Descriptor instead.
 func (*RequestClusterResourceConstraintRequest) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{12}
+	return file_autoscaler_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RequestClusterResourceConstraintRequest) GetClusterResourceConstraint() *ClusterResourceConstraint {
@@ -920,7 +975,7 @@ type RequestClusterResourceConstraintReply struct {
 
 func (x *RequestClusterResourceConstraintReply) Reset() {
 	*x = RequestClusterResourceConstraintReply{}
-	mi := &file_autoscaler_proto_msgTypes[13]
+	mi := &file_autoscaler_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +987,7 @@ func (x *RequestClusterResourceConstraintReply) String() string {
 func (*RequestClusterResourceConstraintReply) ProtoMessage() {}
 
 func (x *RequestClusterResourceConstraintReply) ProtoReflect() protoreflect.Message {
-	mi := &file_autoscaler_proto_msgTypes[13]
+	mi := &file_autoscaler_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1000,7 @@ func (x *RequestClusterResourceConstraintReply) ProtoReflect() protoreflect.Mess
 
 // Deprecated: Use RequestClusterResourceConstraintReply.ProtoReflect.Descriptor instead.
 func (*RequestClusterResourceConstraintReply) Descriptor() ([]byte, []int) {
-	return file_autoscaler_proto_rawDescGZIP(), []int{13}
+	return file_autoscaler_proto_rawDescGZIP(), []int{14}
 }
 
 var File_autoscaler_proto protoreflect.FileDescriptor
@@ -963,10 +1018,13 @@ const file_autoscaler_proto_rawDesc = "" +
 	"\arequest\x18\x01 \x01(\v2#.ray.rpc.autoscaler.ResourceRequestR\arequest\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\"t\n" +
 	"\x19ClusterResourceConstraint\x12W\n" +
-	"\x11resource_requests\x18\x01 \x03(\v2*.ray.rpc.autoscaler.ResourceRequestByCountR\x10resourceRequests\"p\n" +
+	"\x11resource_requests\x18\x01 \x03(\v2*.ray.rpc.autoscaler.ResourceRequestByCountR\x10resourceRequests\"b\n" +
+	"\x0eBundleSelector\x12P\n" +
+	"\x11resource_requests\x18\x01 \x03(\v2#.ray.rpc.autoscaler.ResourceRequestR\x10resourceRequests\"\xbf\x01\n" +
 	"\x13GangResourceRequest\x12?\n" +
 	"\brequests\x18\x01 \x03(\v2#.ray.rpc.autoscaler.ResourceRequestR\brequests\x12\x18\n" +
-	"\adetails\x18\x02 \x01(\tR\adetails\"\x83\x03\n" +
+	"\adetails\x18\x02 \x01(\tR\adetails\x12M\n" +
+	"\x10bundle_selectors\x18\x03 \x03(\v2\".ray.rpc.autoscaler.BundleSelectorR\x0fbundleSelectors\"\x83\x03\n" +
 	"\tNodeState\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\fR\x06nodeId\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
@@ -1046,57 +1104,60 @@ func file_autoscaler_proto_rawDescGZIP() []byte {
 }
 
 var file_autoscaler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_autoscaler_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_autoscaler_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_autoscaler_proto_goTypes = []any{
 	(NodeStatus)(0),                                 // 0: ray.rpc.autoscaler.NodeStatus
 	(*ResourceRequest)(nil),                         // 1: ray.rpc.autoscaler.ResourceRequest
 	(*ResourceRequestByCount)(nil),                  // 2: ray.rpc.autoscaler.ResourceRequestByCount
 	(*ClusterResourceConstraint)(nil),               // 3: ray.rpc.autoscaler.ClusterResourceConstraint
-	(*GangResourceRequest)(nil),                     // 4: ray.rpc.autoscaler.GangResourceRequest
-	(*NodeState)(nil),                               // 5: ray.rpc.autoscaler.NodeState
-	(*ClusterResourceState)(nil),                    // 6: ray.rpc.autoscaler.ClusterResourceState
-	(*PendingInstanceRequest)(nil),                  // 7: ray.rpc.autoscaler.PendingInstanceRequest
-	(*FailedInstanceRequest)(nil),                   // 8: ray.rpc.autoscaler.FailedInstanceRequest
-	(*PendingInstance)(nil),                         // 9: ray.rpc.autoscaler.PendingInstance
-	(*AutoscalingState)(nil),                        // 10: ray.rpc.autoscaler.AutoscalingState
-	(*GetClusterStatusRequest)(nil),                 // 11: ray.rpc.autoscaler.GetClusterStatusRequest
-	(*GetClusterStatusReply)(nil),                   // 12: ray.rpc.autoscaler.GetClusterStatusReply
-	(*RequestClusterResourceConstraintRequest)(nil), // 13: ray.rpc.autoscaler.RequestClusterResourceConstraintRequest
-	(*RequestClusterResourceConstraintReply)(nil),   // 14: ray.rpc.autoscaler.RequestClusterResourceConstraintReply
-	nil,                   // 15: ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
-	nil,                   // 16: ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
-	(*LabelSelector)(nil), // 17: ray.rpc.LabelSelector
+	(*BundleSelector)(nil),                          // 4: ray.rpc.autoscaler.BundleSelector
+	(*GangResourceRequest)(nil),                     // 5: ray.rpc.autoscaler.GangResourceRequest
+	(*NodeState)(nil),                               // 6: ray.rpc.autoscaler.NodeState
+	(*ClusterResourceState)(nil),                    // 7: ray.rpc.autoscaler.ClusterResourceState
+	(*PendingInstanceRequest)(nil),                  // 8: ray.rpc.autoscaler.PendingInstanceRequest
+	(*FailedInstanceRequest)(nil),                   // 9: ray.rpc.autoscaler.FailedInstanceRequest
+	(*PendingInstance)(nil),                         // 10: ray.rpc.autoscaler.PendingInstance
+	(*AutoscalingState)(nil),                        // 11: ray.rpc.autoscaler.AutoscalingState
+	(*GetClusterStatusRequest)(nil),                 // 12: ray.rpc.autoscaler.GetClusterStatusRequest
+	(*GetClusterStatusReply)(nil),                   // 13: ray.rpc.autoscaler.GetClusterStatusReply
+	(*RequestClusterResourceConstraintRequest)(nil), // 14: ray.rpc.autoscaler.RequestClusterResourceConstraintRequest
+	(*RequestClusterResourceConstraintReply)(nil),   // 15: ray.rpc.autoscaler.RequestClusterResourceConstraintReply
+	nil,                   // 16: ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
+	nil,                   // 17: ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
+	(*LabelSelector)(nil), // 18: ray.rpc.LabelSelector
 }
 var file_autoscaler_proto_depIdxs = []int32{
-	15, // 0: ray.rpc.autoscaler.ResourceRequest.resources_bundle:type_name -> ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
-	17, // 1: ray.rpc.autoscaler.ResourceRequest.label_selectors:type_name -> ray.rpc.LabelSelector
+	16, // 0: ray.rpc.autoscaler.ResourceRequest.resources_bundle:type_name -> ray.rpc.autoscaler.ResourceRequest.ResourcesBundleEntry
+	18, // 1: ray.rpc.autoscaler.ResourceRequest.label_selectors:type_name -> ray.rpc.LabelSelector
 	1,  // 2: ray.rpc.autoscaler.ResourceRequestByCount.request:type_name -> ray.rpc.autoscaler.ResourceRequest
 	2,  // 3: ray.rpc.autoscaler.ClusterResourceConstraint.resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequestByCount
-	1,  // 4: ray.rpc.autoscaler.GangResourceRequest.requests:type_name -> ray.rpc.autoscaler.ResourceRequest
-	16, // 5: ray.rpc.autoscaler.NodeState.available_resources:type_name -> ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
-	0,  // 6: ray.rpc.autoscaler.NodeState.status:type_name -> ray.rpc.autoscaler.NodeStatus
-	5,  // 7: ray.rpc.autoscaler.ClusterResourceState.node_states:type_name -> ray.rpc.autoscaler.NodeState
-	2,  // 8: ray.rpc.autoscaler.ClusterResourceState.pending_resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequestByCount
-	4,  // 9: ray.rpc.autoscaler.ClusterResourceState.pending_gang_resource_requests:type_name -> ray.rpc.autoscaler.GangResourceRequest
-	3,  // 10: ray.rpc.autoscaler.ClusterResourceState.cluster_resource_constraints:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
-	7,  // 11: ray.rpc.autoscaler.AutoscalingState.pending_instance_requests:type_name -> ray.rpc.autoscaler.PendingInstanceRequest
-	1,  // 12: ray.rpc.autoscaler.AutoscalingState.infeasible_resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequest
-	4,  // 13: ray.rpc.autoscaler.AutoscalingState.infeasible_gang_resource_requests:type_name -> ray.rpc.autoscaler.GangResourceRequest
-	3,  // 14: ray.rpc.autoscaler.AutoscalingState.infeasible_cluster_resource_constraints:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
-	9,  // 15: ray.rpc.autoscaler.AutoscalingState.pending_instances:type_name -> ray.rpc.autoscaler.PendingInstance
-	8,  // 16: ray.rpc.autoscaler.AutoscalingState.failed_instance_requests:type_name -> ray.rpc.autoscaler.FailedInstanceRequest
-	10, // 17: ray.rpc.autoscaler.GetClusterStatusReply.autoscaling_state:type_name -> ray.rpc.autoscaler.AutoscalingState
-	6,  // 18: ray.rpc.autoscaler.GetClusterStatusReply.cluster_resource_state:type_name -> ray.rpc.autoscaler.ClusterResourceState
-	3,  // 19: ray.rpc.autoscaler.RequestClusterResourceConstraintRequest.cluster_resource_constraint:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
-	11, // 20: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:input_type -> ray.rpc.autoscaler.GetClusterStatusRequest
-	13, // 21: ray.rpc.autoscaler.AutoscalerStateService.RequestClusterResourceConstraint:input_type -> ray.rpc.autoscaler.RequestClusterResourceConstraintRequest
-	12, // 22: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:output_type -> ray.rpc.autoscaler.GetClusterStatusReply
-	14, // 23: ray.rpc.autoscaler.AutoscalerStateService.RequestClusterResourceConstraint:output_type -> ray.rpc.autoscaler.RequestClusterResourceConstraintReply
-	22, // [22:24] is the sub-list for method output_type
-	20, // [20:22] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	1,  // 4: ray.rpc.autoscaler.BundleSelector.resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequest
+	1,  // 5: ray.rpc.autoscaler.GangResourceRequest.requests:type_name -> ray.rpc.autoscaler.ResourceRequest
+	4,  // 6: ray.rpc.autoscaler.GangResourceRequest.bundle_selectors:type_name -> ray.rpc.autoscaler.BundleSelector
+	17, // 7: ray.rpc.autoscaler.NodeState.available_resources:type_name -> ray.rpc.autoscaler.NodeState.AvailableResourcesEntry
+	0,  // 8: ray.rpc.autoscaler.NodeState.status:type_name -> ray.rpc.autoscaler.NodeStatus
+	6,  // 9: ray.rpc.autoscaler.ClusterResourceState.node_states:type_name -> ray.rpc.autoscaler.NodeState
+	2,  // 10: ray.rpc.autoscaler.ClusterResourceState.pending_resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequestByCount
+	5,  // 11: ray.rpc.autoscaler.ClusterResourceState.pending_gang_resource_requests:type_name -> ray.rpc.autoscaler.GangResourceRequest
+	3,  // 12: ray.rpc.autoscaler.ClusterResourceState.cluster_resource_constraints:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
+	8,  // 13: ray.rpc.autoscaler.AutoscalingState.pending_instance_requests:type_name -> ray.rpc.autoscaler.PendingInstanceRequest
+	1,  // 14: ray.rpc.autoscaler.AutoscalingState.infeasible_resource_requests:type_name -> ray.rpc.autoscaler.ResourceRequest
+	5,  // 15: ray.rpc.autoscaler.AutoscalingState.infeasible_gang_resource_requests:type_name -> ray.rpc.autoscaler.GangResourceRequest
+	3,  // 16: ray.rpc.autoscaler.AutoscalingState.infeasible_cluster_resource_constraints:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
+	10, // 17: ray.rpc.autoscaler.AutoscalingState.pending_instances:type_name -> ray.rpc.autoscaler.PendingInstance
+	9,  // 18: ray.rpc.autoscaler.AutoscalingState.failed_instance_requests:type_name -> ray.rpc.autoscaler.FailedInstanceRequest
+	11, // 19: ray.rpc.autoscaler.GetClusterStatusReply.autoscaling_state:type_name -> ray.rpc.autoscaler.AutoscalingState
+	7,  // 20: ray.rpc.autoscaler.GetClusterStatusReply.cluster_resource_state:type_name -> ray.rpc.autoscaler.ClusterResourceState
+	3,  // 21: ray.rpc.autoscaler.RequestClusterResourceConstraintRequest.cluster_resource_constraint:type_name -> ray.rpc.autoscaler.ClusterResourceConstraint
+	12, // 22: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:input_type -> ray.rpc.autoscaler.GetClusterStatusRequest
+	14, // 23: ray.rpc.autoscaler.AutoscalerStateService.RequestClusterResourceConstraint:input_type -> ray.rpc.autoscaler.RequestClusterResourceConstraintRequest
+	13, // 24: ray.rpc.autoscaler.AutoscalerStateService.GetClusterStatus:output_type -> ray.rpc.autoscaler.GetClusterStatusReply
+	15, // 25: ray.rpc.autoscaler.AutoscalerStateService.RequestClusterResourceConstraint:output_type -> ray.rpc.autoscaler.RequestClusterResourceConstraintReply
+	24, // [24:26] is the sub-list for method output_type
+	22, // [22:24] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_autoscaler_proto_init() }
@@ -1111,7 +1172,7 @@ func file_autoscaler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_autoscaler_proto_rawDesc), len(file_autoscaler_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

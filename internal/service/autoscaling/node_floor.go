@@ -45,7 +45,7 @@ func resourceGroup(name string, count int64, resource string) group {
 
 // labelGroup is a group of nodes whose labels meet a selector.
 func labelGroup(name string, count int64, selector map[string]string) group {
-	return group{name, count, ray.PlacementBundle{Resources: ray.Resources{"memory": memoryAmount}, LabelSelector: selector}}
+	return group{name, count, ray.PlacementBundle{Resources: ray.Resources{"memory": memoryAmount}, LabelSelector: ray.LabelSelector(selector).Normal()}}
 }
 
 // spec is the first 8 hex digits of the SHA-256 of all that makes the placement

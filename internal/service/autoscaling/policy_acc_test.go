@@ -189,7 +189,7 @@ func TestAccPolicy_nodeFloorHoldsAndLetsGo(t *testing.T) {
 	groups := `small = { count = 1, resource = "small" }`
 	if version == raytest.AutoscalerV2 {
 		groups += `
-big = { count = 1, label_selector = { tier = "in(big, huge)" } }`
+big = { count = 1, label_selector = { tier = "in(any, big)" } }`
 	}
 	w.Write("main.tf", c.config(groups)+`
 data "ray_autoscaler_status" "after" {

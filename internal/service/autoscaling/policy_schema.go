@@ -112,7 +112,7 @@ func groupAttributes() map[string]schema.Attribute {
 		},
 		"max_count": schema.Int64Attribute{
 			Optional:            true,
-			MarkdownDescription: "Always an error, so that nobody takes it for granted: no API of a Ray cluster sets how many nodes its autoscaler may start at most. That is in the autoscaler's configuration on the head, or in the worker groups of KubeRay's `RayCluster`.",
+			MarkdownDescription: "Always an error, so that nobody takes it for granted: no API of a Ray cluster sets how many nodes its autoscaler may start at most. That is in the autoscaler's configuration on the head, or in the worker groups of KubeRay's `RayCluster`, which `worker_groups` sets.",
 			Validators:          []validator.Int64{noMaximum{}},
 		},
 		"resource": schema.StringAttribute{
@@ -178,7 +178,7 @@ func (noMaximum) ValidateInt64(_ context.Context, req validator.Int64Request, re
 		return
 	}
 	resp.Diagnostics.AddAttributeError(req.Path, "A node floor has no maximum",
-		"No API of a Ray cluster sets how many nodes its autoscaler may start at most. Set max_workers of the node type in the autoscaler's configuration on the head, or maxReplicas of the worker group of KubeRay's RayCluster, and leave max_count out.")
+		"No API of a Ray cluster sets how many nodes its autoscaler may start at most. Set max_workers of the node type in the autoscaler's configuration on the head, or under KubeRay max_replicas of the backend worker_groups, and leave max_count out.")
 }
 
 // ValidateConfig refuses what no cluster could make right.

@@ -12,7 +12,7 @@ func TestNamesOfPlacementGroups(t *testing.T) {
 	for want, g := range map[string]group{
 		"team/a/p/small/90702b90": resourceGroup("small", 1, "small"),
 		"team/a/p/small/43d3a69a": resourceGroup("small", 2, "small"),
-		"team/a/p/big/53162a40":   labelGroup("big", 1, map[string]string{"tier": "in(big, huge)", "a": "b"}),
+		"team/a/p/big/b7412ab3":   labelGroup("big", 1, map[string]string{"tier": "in(big, huge)", "a": "b"}),
 	} {
 		f := &floor{owner: "team/a", policy: "p"}
 		if got := f.placementName(g); got != want {
@@ -21,6 +21,11 @@ func TestNamesOfPlacementGroups(t *testing.T) {
 		if !f.owns(want) {
 			t.Errorf("%s is not its own", want)
 		}
+	}
+	one := labelGroup("g", 1, map[string]string{"tier": "in(big,huge)", "a": "b"}).spec()
+	same := labelGroup("g", 1, map[string]string{"tier": "in(huge, big)", "a": "in(b)"}).spec()
+	if one != same {
+		t.Errorf("the same selector in other words is %s, want %s", same, one)
 	}
 	without := &floor{policy: "p"}
 	if got, want := without.placementName(resourceGroup("small", 1, "small")), "/p/small/90702b90"; got != want || !without.owns(want) {

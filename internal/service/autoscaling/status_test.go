@@ -57,10 +57,12 @@ func TestStatus_ofV2(t *testing.T) {
 		s.Coordinated = true
 		s.Floor = &raypb.ClusterResourceConstraint{ResourceRequests: []*raypb.ResourceRequestByCount{byCount("small", 1, 9)}}
 		s.Waiting = []*raypb.ResourceRequestByCount{byCount("GPU", 2, 1)}
-		s.WaitingGroups = []*raypb.GangResourceRequest{{Details: "ab:STRICT_SPREAD|PENDING", Requests: []*raypb.ResourceRequest{{
+		group := &raypb.GangResourceRequest{Details: "ab:STRICT_SPREAD|PENDING", Requests: []*raypb.ResourceRequest{{ResourcesBundle: map[string]float64{"CPU": 1}}}}
+		group.BundleSelectors = []*raypb.BundleSelector{{ResourceRequests: []*raypb.ResourceRequest{{
 			ResourcesBundle: map[string]float64{"CPU": 1},
 			LabelSelectors:  []*raypb.LabelSelector{{LabelConstraints: []*raypb.LabelSelectorConstraint{{LabelKey: "tier", Operator: raypb.LabelSelectorOperator_LABEL_OPERATOR_NOT_IN, LabelValues: []string{"b", "a"}}}}},
 		}}}}
+		s.WaitingGroups = []*raypb.GangResourceRequest{group}
 		s.Autoscaling = &raypb.AutoscalingState{
 			PendingInstanceRequests:              []*raypb.PendingInstanceRequest{{RayNodeTypeName: "small", Count: 2, RequestTs: 1795435200}},
 			FailedInstanceRequests:               []*raypb.FailedInstanceRequest{failed("quota", 1795435201), failed("", 1795435209), failed("quota", 1795435205)},
