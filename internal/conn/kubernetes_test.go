@@ -237,7 +237,7 @@ func TestRefusalsBeforeTheHead(t *testing.T) {
 			k.Set("ml/ray", kubefake.RayCluster{Status: map[string]any{"head": map[string]any{"serviceName": "evil.example/x"}}})
 		}, nil, ray.KindUnavailable, "no name of a service"},
 		"no endpoints": {func(k *kubefake.Server) { k.Set("ml/ray", kubefake.RayCluster{}) }, nil,
-			ray.KindUnavailable, `no endpoints available for service "ray-head-svc:dashboard"`},
+			ray.KindUnavailable, `no endpoints available for service "ray-head-svc"`},
 		"nothing listens": {func(k *kubefake.Server) { k.Set("ml/ray", kubefake.RayCluster{Dashboard: "http://127.0.0.1:1"}) }, nil,
 			ray.KindUnavailable, "error trying to reach service"},
 		"not allowed to read": {func(k *kubefake.Server) { k.Deny("get rayclusters") }, nil,

@@ -96,10 +96,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, group, resource, 
 	}
 	verb := map[string]string{http.MethodGet: "get", http.MethodPost: "create", http.MethodPut: "update", http.MethodDelete: "delete"}[r.Method]
 	if s.denied[verb+" "+resource] {
-		object, subresource, _ := strings.Cut(resource, "/")
-		if subresource != "" {
-			resource = object + "/" + subresource
-		}
+		object, _, _ := strings.Cut(resource, "/")
 		if group != "" {
 			object += "." + group
 		}
@@ -138,19 +135,15 @@ func (s *Server) rayCluster(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) proxy(w http.ResponseWriter, r *http.Request) {
-	service, port, _ := strings.Cut(r.PathValue("service"), ":")
-	if !s.admit(w, r, "", "services/proxy", service) {
+	if !s.admit(w, r, "", "services/proxy", r.PathValue("service")) {
 		return
 	}
+	service, port, _ := strings.Cut(r.PathValue("service"), ":")
 	s.mu.Lock()
-	c, ok := s.clusters[r.PathValue("namespace")+"/"+strings.TrimSuffix(service, "-head-svc")]
+	c := s.clusters[r.PathValue("namespace")+"/"+strings.TrimSuffix(service, "-head-svc")]
 	s.mu.Unlock()
-	switch {
-	case !ok:
-		refuse(w, http.StatusNotFound, "NotFound", service, fmt.Sprintf("services %q not found", service))
-		return
-	case c.Dashboard == "":
-		refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "", fmt.Sprintf("no endpoints available for service %q", service+":"+port))
+	if c.Dashboard == "" || port != "dashboard" { // a Service that is not there has none either
+		refuse(w, http.StatusServiceUnavailable, "ServiceUnavailable", "", fmt.Sprintf("no endpoints available for service %q", service))
 		return
 	}
 	target, err := url.Parse(c.Dashboard)
