@@ -65,6 +65,14 @@ func TestAccExamples(t *testing.T) {
 				t.Fatal(r.Output)
 			}
 			removeImports(t, w)
+			if aboutKubernetes(t, dir) {
+				kubeconfig, err := kubernetes(shared.DashboardURL)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.Setenv("KUBE_CONFIG_PATH", kubeconfig)
+				w.Setenv("TF_VAR_kubeconfig", kubeconfig)
+			}
 			for name, value := range map[string]string{
 				"RAY_ADDRESS":              ray.DashboardURL,
 				"TF_VAR_address":           ray.DashboardURL,
