@@ -415,7 +415,7 @@ func (r Request) submission(run Run) ray.Submission {
 	r.tell(env, run.Attempt)
 	return ray.Submission{
 		Entrypoint: r.Entrypoint, SubmissionID: run.ID, RuntimeEnv: env, Metadata: run.Stamp.Mark(r.Metadata),
-		NumCPUs: r.NumCPUs, NumGPUs: r.NumGPUs, MemoryBytes: r.MemoryBytes, Resources: r.Resources, LabelSelector: r.LabelSelector,
+		NumCPUs: r.NumCPUs, NumGPUs: r.NumGPUs, MemoryBytes: r.MemoryBytes, Resources: r.Resources, LabelSelector: ray.LabelSelector(r.LabelSelector).Normal(),
 	}
 }
 

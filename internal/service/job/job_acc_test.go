@@ -93,6 +93,26 @@ resource "ray_job" "a" {
 	requireNoJobs(t)
 }
 
+// Ray takes a space after a comma for a part of the value.
+func TestAccJob_runsWhereALabelIsOneOfTwo(t *testing.T) {
+	t.Parallel()
+	w := acctest.NewWorkspace(t)
+	w.Write("main.tf", header(t, acctest.Shared(t).DashboardURL)+`
+data "ray_nodes" "alive" {}
+
+resource "ray_job" "a" {
+  name                      = "labelled"
+  entrypoint                = "true"
+  entrypoint_label_selector = { "ray.io/node-id" = "in(none, ${data.ray_nodes.alive.nodes[0].node_id})" }
+  start_timeout             = "1m"
+}
+`)
+	w.Apply()
+	w.PlanNothing()
+	w.Destroy()
+	requireNoJobs(t)
+}
+
 func TestAccJob_failureShowsTheLogAndRunsAgain(t *testing.T) {
 	t.Parallel()
 	w := acctest.NewWorkspace(t)
