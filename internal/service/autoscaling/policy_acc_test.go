@@ -168,13 +168,19 @@ func (c cluster) noJobs() {
 	}
 }
 
-// Each CLI runs one of the autoscalers: which one it is makes no difference to a CLI.
+// autoscalerOf gives each CLI one of the autoscalers: which one it is makes no
+// difference to a CLI.
+func autoscalerOf(t *testing.T) raytest.Autoscaler {
+	t.Helper()
+	if strings.Contains(filepath.Base(acctest.CLI(t)), "tofu") {
+		return raytest.AutoscalerV1
+	}
+	return raytest.AutoscalerV2
+}
+
 func TestAccPolicy_nodeFloorHoldsAndLetsGo(t *testing.T) {
 	t.Parallel()
-	version := raytest.AutoscalerV2
-	if strings.Contains(filepath.Base(acctest.CLI(t)), "tofu") {
-		version = raytest.AutoscalerV1
-	}
+	version := autoscalerOf(t)
 	c := startCluster(t, raytest.HeadOptions{Autoscaler: version})
 	w := acctest.NewWorkspace(t)
 	w.Write("main.tf", c.config(`small = { count = 2, resource = "small" }`))
@@ -342,8 +348,7 @@ func TestSlowAccPolicy_headRestarts(t *testing.T) {
 	for name, withRedis := range map[string]bool{"with Redis": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			acctest.CLI(t)
-			var o = raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2}
+			o := raytest.HeadOptions{Autoscaler: autoscalerOf(t)}
 			if withRedis {
 				redis, err := raytest.StartRedis(t.Context())
 				if err != nil {
@@ -392,7 +397,7 @@ func named() cmp.Option {
 // node floor is none of that.
 func TestSlowAccPolicy_besideRaysLibraries(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2})
+	c := startCluster(t, raytest.HeadOptions{Autoscaler: autoscalerOf(t)})
 	w := acctest.NewWorkspace(t)
 	// Not by the jobs' pip and working_dir: the nodes of this machine share, and delete,
 	// each other's environments.

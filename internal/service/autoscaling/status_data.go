@@ -248,10 +248,14 @@ func (d *statusData) floors(ctx context.Context, c *conn.Cluster) (contested boo
 	if contested, err = g.Coordinated(ctx); err != nil {
 		return false, nil, err
 	}
-	_, groups, err := observe(ctx, c)
+	api, err := c.Dashboard(ctx)
 	if ray.IsUnreachable(err) || ray.IsKind(err, ray.KindNotFound) {
 		return contested, nil, nil
 	}
+	if err != nil {
+		return false, nil, err
+	}
+	groups, err := api.PlacementGroups(ctx)
 	return contested, nodeFloors(groups, d.Pool().Owner()), err
 }
 
