@@ -71,6 +71,17 @@ func mustContain(t *testing.T, ds core.Diagnostics, wants ...string) {
 	}
 }
 
+// mustBeAtAttributes fails where a diagnostic names no attribute, but for those of the
+// whole resource.
+func mustBeAtAttributes(t *testing.T, ds core.Diagnostics, whole bool) {
+	t.Helper()
+	for _, d := range ds {
+		if (d.Path == "") != whole {
+			t.Errorf("it is at attribute %q:\n%s", d.Path, d)
+		}
+	}
+}
+
 // held are the names of the placement groups, each with how many bundles are placed.
 func held(f *raytest.Fake) string {
 	var out []string
@@ -442,7 +453,9 @@ func TestBadInput(t *testing.T) {
 			t.Parallel()
 			tf := terraform(t, fake(t), nil)
 			tf.Resource(policy, test.config)
-			mustContain(t, tf.Validate().Errors(), test.wants...)
+			ds := tf.Validate().Errors()
+			mustContain(t, ds, test.wants...)
+			mustBeAtAttributes(t, ds, name == "no backend")
 		})
 	}
 	for name, group := range map[string]m{

@@ -397,9 +397,11 @@ func TestOneBackendAndOneRequest(t *testing.T) {
 	} {
 		tf := terraform(t, s.Fake, nil)
 		tf.Resource(policy, tc.config)
-		if ds := tf.Validate(); !ds.Contains(tc.want) {
+		ds := tf.Validate().Errors()
+		if !ds.Contains(tc.want) {
 			t.Errorf("%s: nothing says %q:\n%s", name, tc.want, ds)
 		}
+		mustBeAtAttributes(t, ds, name == "none")
 	}
 	tf := terraform(t, s.Fake, nil)
 	tf.Resource(policy, request(1, nil))
