@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -314,6 +315,14 @@ func TestServiceIsReachedByItsName(t *testing.T) {
 		if d, err := c.Dashboard(t.Context()); err != nil || d.URL() != want {
 			t.Errorf("%s: got %v, %v, want %s", name, d, err, want)
 		}
+	}
+	// The GCS is looked for at the same Service, which alone gets the token.
+	c := clusterOf(t, Config{}, Target{Address: "http://other:8265"})
+	service := endpoint{addr: Address{Host: "ray-head-svc.ml.svc"}, head: true}
+	got := c.candidates(service, "10.0.0.5:6379", FormGCS)
+	want := []endpoint{{addr: parse(t, "ray-head-svc.ml.svc:6379"), head: true}, {addr: parse(t, "10.0.0.5:6379")}}
+	if !slices.Equal(got, want) {
+		t.Errorf("places of the GCS: got %+v, want %+v", got, want)
 	}
 }
 
