@@ -91,6 +91,8 @@ const (
 	textNotOver     = "but it is in a non-terminal state"         // job_manager.py, delete_job
 	textNoJob       = "Job %s does not exist"                     // job_head.py
 	textNoPackage   = "Package %s does not exist"                 // job_head.py
+	textNoServe     = "Serve dependencies are not installed"      // serve_head.py
+	textValidation  = " for ServeDeploySchema"                    // pydantic: "2 validation errors for ServeDeploySchema"
 )
 
 // wrapped finds the status of the agent in what the head makes of it:
@@ -129,6 +131,10 @@ func (f *failure) translate(e *ray.Error, resp *http.Response, text string) {
 	case strings.Contains(text, textNoAgent), strings.Contains(text, textNoAgentOld):
 		// The head gives up before it has passed anything on.
 		e.Kind, e.OutcomeUnknown = ray.KindUnavailable, false
+	case strings.HasPrefix(text, textNoServe):
+		e.Kind, e.OutcomeUnknown = ray.KindUnsupported, false
+	case e.Status == http.StatusBadRequest && strings.Contains(text, textValidation):
+		e.Message = invalidConfig(text)
 	case strings.HasPrefix(text, textNoFile):
 		e.Kind = ray.KindNotFound
 	case strings.HasPrefix(text, textNoNodeAgent):

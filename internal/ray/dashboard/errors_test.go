@@ -37,6 +37,8 @@ var operations = map[string]func(context.Context, *dashboard.Client) error{
 		_, err := c.HasPackage(ctx, "gcs://nope")
 		return err
 	},
+	"serve":  func(ctx context.Context, c *dashboard.Client) error { _, err := c.Serve(ctx); return err },
+	"deploy": func(ctx context.Context, c *dashboard.Client) error { return c.DeployServe(ctx, []byte(`{}`)) },
 	"put": func(ctx context.Context, c *dashboard.Client) error {
 		return c.PutPackage(ctx, "gcs://nope", 1, strings.NewReader("x"))
 	},
@@ -73,6 +75,12 @@ func TestAnswersAreTranslated(t *testing.T) {
 		{"package too large", "put", 413, text, recorded(t, "pkg-big.txt"), verdict{ray.KindInvalid, 413, false}, "Maximum request body size 104857600 exceeded.", ""},
 		{"no route", "cluster", 404, text, recorded(t, "unknown-path.txt"), verdict{ray.KindUnsupported, 404, false}, "this needs Ray >= 2.31", ""},
 		{"no agent", "submit", 500, text, "No available agent to submit job, please try again later.", verdict{ray.KindUnavailable, 500, false}, "No available agent", ""},
+		{"a number beside autoscaling", "deploy", 400, text, recorded(t, "serve-num-replicas.txt"), verdict{ray.KindInvalid, 400, false},
+			"applications.1.deployments.0: Manually setting num_replicas is not allowed when autoscaling_config is provided.", "input_value"},
+		{"scaled from outside", "deploy", 400, text, recorded(t, "serve-external-scaler.txt"), verdict{ray.KindInvalid, 400, false}, "applications.0: external_scaler_enabled is set to True", ""},
+		{"a policy that is nowhere", "deploy", 500, text, recorded(t, "serve-policy.txt"), verdict{ray.KindServer, 500, true}, "ModuleNotFoundError: No module named 'nomod'", ""},
+		{"no Serve", "serve", 501, text, "Serve dependencies are not installed. Please run `pip install \"ray[serve]\"`.", verdict{ray.KindUnsupported, 501, false}, "ray[serve]", ""},
+		{"no Serve", "deploy", 501, text, "Serve dependencies are not installed. Please run `pip install \"ray[serve]\"`.", verdict{ray.KindUnsupported, 501, false}, "ray[serve]", ""},
 		{"no agent on old Python", "submit", 500, text, "Traceback (most recent call last):\nTimeoutError: Failed to get head node agent within 10 seconds. x",
 			verdict{ray.KindUnavailable, 500, false}, "Failed to get head node agent", ""},
 		{"no token", "version", 401, text, "Unauthorized: Missing authentication token", verdict{ray.KindUnauthenticated, 401, false}, "Unauthorized: Missing", ""},
@@ -280,7 +288,7 @@ func TestCallersAreObeyed(t *testing.T) {
 	f, c := newFake(t)
 	f.Fail(raytest.Match{Times: -1}, raytest.FreezeAgent())
 	for op, try := range operations {
-		write := op == "submit" || op == "stop" || op == "delete" || op == "put"
+		write := op == "submit" || op == "stop" || op == "delete" || op == "put" || op == "deploy"
 		for _, test := range []struct {
 			cause func(context.Context) (context.Context, context.CancelFunc)
 			kind  ray.Kind

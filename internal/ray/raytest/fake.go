@@ -58,6 +58,7 @@ type Fake struct {
 	faults      []*Injected
 	placements  []*fakePlacement // in order of creation
 	severed     []string
+	serve       *fakeServe // nil where Serve does not run
 }
 
 // Option changes a fake before it starts.

@@ -108,6 +108,7 @@ func (f *Fake) route(r *request) func(*request) answer {
 		{"/api/v0/nodes", 0, get(f.serveNodes)},
 		{"/api/v0/actors", 0, get(f.serveActors)},
 		{"/api/v0/placement_groups", 0, get(f.servePlacementGroups)},
+		{"/api/serve/applications/", 4, map[string]func(*request) answer{http.MethodGet: f.serveServe, http.MethodPut: f.serveDeploy}},
 		{"/api/v0/logs/file", 0, get(f.serveLogFile)},
 		{"/nodes", 0, get(f.serveSummary)},
 		{"/api/jobs/", 0, map[string]func(*request) answer{http.MethodGet: f.serveList, http.MethodPost: f.serveSubmit}},
