@@ -38,7 +38,7 @@ func (r *RayCluster) Findings(values Values, intent Intent) []Finding {
 	if r.meta.DeletionTimestamp != nil {
 		refuse(whole, "it is being deleted", "RayCluster %s is being deleted since %s.", r.Name, r.meta.DeletionTimestamp.UTC().Format("2006-01-02T15:04:05Z07:00"))
 	}
-	if owner := r.controller(); owner != "" {
+	if owner := r.Controller(); owner != "" {
 		refuse(whole, "it belongs to "+owner, "%s made RayCluster %s and writes its spec: a change here would be lost with its next upgrade. Change the worker groups there.", owner, r.Name)
 	}
 	if m := r.spec.ManagedBy; m != "" && m != "ray.io/kuberay-operator" {

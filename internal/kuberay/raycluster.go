@@ -144,9 +144,9 @@ func (g workerGroup) hosts() int64 {
 	return *g.NumOfHosts
 }
 
-// controller is the RayService or RayJob that made the RayCluster and writes its spec,
+// Controller is the RayService or RayJob that made the RayCluster and writes its spec,
 // as "RayService ml/llm"; empty where none did.
-func (r *RayCluster) controller() string {
+func (r *RayCluster) Controller() string {
 	kind, name := r.meta.Labels["ray.io/originated-from-crd"], r.meta.Labels["ray.io/originated-from-cr-name"]
 	if owner := metav1.GetControllerOfNoCopy(&r.meta); owner != nil {
 		kind, name = owner.Kind, owner.Name

@@ -27,6 +27,8 @@ type backend interface {
 	made() bool
 	// tookOver says what enforce found to be there already and now manages.
 	tookOver() string
+	// advice is what to do where enforce takes too long.
+	advice() string
 	// drift is the id of the cluster that answers, and what is not as it should be.
 	drift(ctx context.Context) (clusterID string, reasons []string, err error)
 	// release takes the policy back, and says what it left alone.
@@ -50,6 +52,9 @@ type remembering interface {
 	// previous is what was there before the policy, JSON, after enforce.
 	previous() types.String
 }
+
+// nodesAdvice is the advice of floors.
+const nodesAdvice = "Where nodes only take longer, raise timeouts; where they never come, look at the autoscaler's limits and its log (monitor.log on the head)."
 
 // kind is one of the backends that a policy may have, known by its attribute.
 type kind struct {
@@ -89,7 +94,7 @@ type claim struct {
 
 // kinds are all there are, the one for most clusters first.
 func kinds() []kind {
-	return []kind{floorKind(), requestKind(), workerGroupsKind()}
+	return []kind{floorKind(), requestKind(), workerGroupsKind(), serveDeploymentKind()}
 }
 
 // kind is the policy's backend: the first that is set, or may turn out to be; ok is

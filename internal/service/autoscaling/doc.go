@@ -26,8 +26,9 @@
 //   - The state holds no names and ids of placement groups: all follow from owner, name
 //     and node_floor, which Delete has.
 //
-// worker_groups changes a RayCluster through package kuberay, whose comment says how.
-// What it writes over was others', so its state keeps what was there before (previous),
-// and its private state what the last look saw: an update is refused where somebody has
-// written since.
+// serve_deployment changes Serve's config through package ray/serve, and
+// worker_groups changes a RayCluster through package kuberay, whose comments say how.
+// What they write over was others', so the state keeps what was there before (previous).
+// worker_groups keeps in the private state what the last look saw: an update is refused
+// where somebody has written since.
 package autoscaling

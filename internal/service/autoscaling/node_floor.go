@@ -135,6 +135,8 @@ func (f *floor) tookOver() string {
 	return fmt.Sprintf("Placement groups of this owner, name and floor were there, or being made by another apply: %s.", strings.Join(f.adopted, ", "))
 }
 
+func (f *floor) advice() string { return nodesAdvice }
+
 func (f *floor) drift(ctx context.Context) (string, []string, error) {
 	id, groups, err := observe(ctx, f.cluster)
 	if err != nil {

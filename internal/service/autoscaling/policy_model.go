@@ -15,16 +15,17 @@ import (
 // policyModel is ray_autoscaling_policy. What stands in states is permanent: owner,
 // name and node_floor name the placement groups, and cluster_id says whose they are.
 type policyModel struct {
-	Name          types.String   `tfsdk:"name"`
-	Cluster       types.Object   `tfsdk:"cluster"`
-	NodeFloor     types.Object   `tfsdk:"node_floor"`
-	ResourceFloor types.Object   `tfsdk:"resource_floor"`
-	WorkerGroups  types.Object   `tfsdk:"worker_groups"`
-	Timeouts      timeouts.Value `tfsdk:"timeouts"`
-	Owner         types.String   `tfsdk:"owner"`
-	ClusterID     types.String   `tfsdk:"cluster_id"`
-	Enforced      types.Bool     `tfsdk:"enforced"`
-	Reasons       types.List     `tfsdk:"reasons"`
+	Name            types.String   `tfsdk:"name"`
+	Cluster         types.Object   `tfsdk:"cluster"`
+	NodeFloor       types.Object   `tfsdk:"node_floor"`
+	ResourceFloor   types.Object   `tfsdk:"resource_floor"`
+	WorkerGroups    types.Object   `tfsdk:"worker_groups"`
+	ServeDeployment types.Object   `tfsdk:"serve_deployment"`
+	Timeouts        timeouts.Value `tfsdk:"timeouts"`
+	Owner           types.String   `tfsdk:"owner"`
+	ClusterID       types.String   `tfsdk:"cluster_id"`
+	Enforced        types.Bool     `tfsdk:"enforced"`
+	Reasons         types.List     `tfsdk:"reasons"`
 	// Previous is what a backend that changes what others made found there.
 	Previous types.String `tfsdk:"previous"`
 }

@@ -108,14 +108,22 @@ func (r *policy) Create(ctx context.Context, req resource.CreateRequest, resp *r
 	case errors.As(err, &unenforced) && unenforced.interrupted:
 		// An error would taint what merely was not waited for.
 		resp.Diagnostics.AddWarning(fmt.Sprintf("The wait for policy %s was interrupted", m.Name.ValueString()),
-			fw.Sentence(err.Error())+" The floor stays on the cluster and goes on asking for nodes; the next plan looks again, and the next apply waits on where it is needed.")
+			fw.Sentence(err.Error())+" "+stays(b)+" The next plan looks again, and the next apply waits on where it is needed.")
 	case err != nil:
-		r.addError(&resp.Diagnostics, b, summary, err, limit, "The floor stays on the cluster as far as it was made, and goes on asking for nodes. Terraform calls the policy tainted: the next apply makes it anew, a destroy removes it, and terraform untaint keeps it, so that the next apply waits on.")
+		r.addError(&resp.Diagnostics, b, summary, err, limit, stays(b)+" Terraform calls the policy tainted: the next apply makes it anew, a destroy removes it, and terraform untaint keeps it, so that the next apply waits on.")
 	}
 	m.found(ctx, reasonsOf(err), &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, keyVersion, []byte(`{}`))...)
 	resp.Diagnostics.Append(keepSeen(ctx, resp.Private, b)...)
+}
+
+// stays says what becomes of a policy that is not enforced.
+func stays(b backend) string {
+	if _, ok := b.(remembering); ok {
+		return "What was written stays."
+	}
+	return "The floor stays on the cluster as far as it was made, and goes on asking for nodes."
 }
 
 // keepSeen keeps what the backend saw of the cluster for the apply of the next plan.
@@ -193,7 +201,7 @@ func (r *policy) addError(diags *diag.Diagnostics, b backend, summary string, er
 		diags.AddError(summary, "The wait was interrupted; "+err.Error()+". "+next)
 	case errors.As(err, &unenforced):
 		diags.AddAttributeError(b.at(), fmt.Sprintf("%s after %s", summary, limit),
-			fw.Sentence(err.Error())+"\n\n"+next+" Where nodes only take longer, raise timeouts; where they never come, look at the autoscaler's limits and its log (monitor.log on the head).")
+			fw.Sentence(err.Error())+"\n\n"+next+" "+b.advice())
 	default:
 		diags.AddError(summary, fw.Detail(err)+"\n\n"+next)
 	}
@@ -289,7 +297,11 @@ func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 		resp.Diagnostics.Append(keepSeen(ctx, resp.Private, b)...)
 	}
 	if err != nil {
-		r.addError(&resp.Diagnostics, b, summary, err, limit, "What was held before is still held where it was there. The next apply goes on.")
+		next := "What was held before is still held where it was there."
+		if _, ok := b.(remembering); ok {
+			next = stays(b)
+		}
+		r.addError(&resp.Diagnostics, b, summary, err, limit, next+" The next apply goes on.")
 		if k, _ := plan.kind(); b != nil && k.recorded && b.made() {
 			plan.found(ctx, reasonsOf(err), &resp.Diagnostics)
 			resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)

@@ -40,7 +40,8 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 		MarkdownDescription: "Says how a Ray cluster may scale, and holds it to that. A policy has exactly one backend, which is how it is enforced:\n\n" +
 			"* `node_floor`: how few nodes of a kind there may be. The one for most clusters with an autoscaler.\n" +
 			"* `resource_floor`: what the cluster as a whole must be able to hold.\n" +
-			"* `worker_groups`: bounds, idle timeouts and upscaling mode of a RayCluster of KubeRay.\n\n" +
+			"* `worker_groups`: bounds, idle timeouts and upscaling mode of a RayCluster of KubeRay.\n" +
+			"* `serve_deployment`: the autoscaling of one deployment of Ray Serve.\n\n" +
 			"The apply is done when the policy is true: of a floor, when the nodes are alive and held. A refresh looks again, and a policy that does not hold any more, because a node died, somebody changed it, or the head was replaced, is a planned change with the reason as a warning. The destroy of a floor lets the nodes go, and the autoscaler removes them when they are idle.\n\n" +
 			"A policy needs no import: a create takes over what is there. A change from one backend to the other replaces the policy.",
 		Attributes: map[string]schema.Attribute{
@@ -50,10 +51,11 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 				Validators:          []validator.String{stringvalidator.RegexMatches(policyName, "must begin with a letter or digit and have at most 96 of A-Z a-z 0-9 _ . -")},
 				PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
 			},
-			"cluster":        fw.ClusterAttribute(),
-			"node_floor":     nodeFloorAttribute(),
-			"resource_floor": resourceFloorAttribute(),
-			"worker_groups":  workerGroupsAttribute(),
+			"cluster":          fw.ClusterAttribute(),
+			"node_floor":       nodeFloorAttribute(),
+			"resource_floor":   resourceFloorAttribute(),
+			"worker_groups":    workerGroupsAttribute(),
+			"serve_deployment": serveDeploymentAttribute(),
 			"timeouts": fw.Timeouts(ctx, timeouts.Opts{
 				Create: true, CreateDescription: "How long a create waits for the nodes. Default: `10m`.",
 				Update: true, UpdateDescription: "How long an update waits for the nodes. Default: `10m`.",

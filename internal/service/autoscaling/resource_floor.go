@@ -121,6 +121,8 @@ func (r *request) made() bool { return r.written }
 // tookOver: a request has no owner, so that none is known to be the policy's own.
 func (r *request) tookOver() string { return "" }
 
+func (r *request) advice() string { return nodesAdvice }
+
 func (r *request) drift(ctx context.Context) (string, []string, error) {
 	id, err := clusterID(ctx, r.cluster)
 	if err != nil {

@@ -136,6 +136,10 @@ func (s *scaling) made() bool { return s.written }
 
 func (s *scaling) tookOver() string { return "" }
 
+func (s *scaling) advice() string {
+	return "Where workers only take longer, raise timeouts, or set wait_for_workers = false; where they never come, look at their pods (kubectl describe pod)."
+}
+
 // since tells what the state knows, and what the refresh before the plan saw.
 func (s *scaling) since(ctx context.Context, state *policyModel, seen []byte, diags *diag.Diagnostics) {
 	if state.ClusterID.ValueString() != s.uid {
