@@ -56,8 +56,11 @@ func TestAccExamples(t *testing.T) {
 		t.Run(filepath.ToSlash(name), func(t *testing.T) {
 			t.Parallel()
 			ray := shared
-			if name == "guides/resource-floor" {
-				ray = autoscaling(t)
+			switch name {
+			case "guides/resource-floor":
+				ray = own(t, raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2}, nil)
+			case "guides/serve-deployment":
+				ray = own(t, raytest.HeadOptions{}, map[string]string{"chat": `[{"name": "Model", "autoscaling_config": {"min_replicas": 1, "max_replicas": 2}}]`})
 			}
 			w := acctest.NewWorkspace(t)
 			w.Copy(dir)
@@ -110,15 +113,20 @@ func TestAccExamples(t *testing.T) {
 	}
 }
 
-// autoscaling is a head of the test's own with an autoscaler, which the shared one has
-// not.
-func autoscaling(t *testing.T) acctest.Ray {
+// own is a head of the test's own, with what the shared one has not: an autoscaler, or
+// applications of Serve.
+func own(t *testing.T, o raytest.HeadOptions, applications map[string]string) acctest.Ray {
 	t.Helper()
-	head, err := raytest.StartHead(t.Context(), raytest.HeadOptions{Autoscaler: raytest.AutoscalerV2})
+	head, err := raytest.StartHead(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = head.Stop() })
+	if applications != nil {
+		if err := head.DeployServe(t.Context(), applications); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return acctest.Ray{DashboardURL: head.DashboardURL, GCSAddress: head.GCSAddress, ClientAddress: "ray://" + head.ClientAddress}
 }
 

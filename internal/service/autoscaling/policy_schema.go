@@ -67,7 +67,7 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 			},
 			"cluster_id": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "Id of the cluster on which the policy was enforced last. Null on Ray before 2.31.",
+				MarkdownDescription: "Id of the cluster on which the policy was enforced last; of `worker_groups` the uid of the RayCluster. Null on Ray before 2.31.",
 			},
 			"enforced": schema.BoolAttribute{
 				Computed:            true,

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,21 +20,7 @@ import (
 type served struct {
 	t    *testing.T
 	head *raytest.Head
-	code string // a directory
 }
-
-const serveCode = `
-from ray import serve
-
-
-@serve.deployment(ray_actor_options={"num_cpus": 0.1}, autoscaling_config={"min_replicas": 1, "max_replicas": 2})
-class Model:
-    async def __call__(self, request):
-        return "ok"
-
-
-app = Model.bind()
-`
 
 // serveHead starts a head and deploys two applications, of which one has no
 // autoscaling_config in the config.
@@ -48,36 +32,17 @@ func serveHead(t *testing.T) served {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = head.Stop() })
-	s := served{t, head, t.TempDir()}
-	if err := os.WriteFile(filepath.Join(s.code, "model.py"), []byte(serveCode), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s := served{t, head}
 	s.deploy(`{"min_replicas": 1, "max_replicas": 2}`)
 	return s
 }
 
 // deploy is what somebody else does: a config with this autoscaling_config of application
-// chat, and waits until it runs.
+// chat.
 func (s served) deploy(autoscaling string) {
 	s.t.Helper()
-	env := fmt.Sprintf(`{"env_vars": {"PYTHONPATH": %q, "TOKEN": "planted"}}`, s.code)
-	config := fmt.Sprintf(`{"proxy_location": "Disabled", "applications": [
-		{"name": "chat", "route_prefix": "/chat", "import_path": "model:app", "runtime_env": %[1]s, "deployments": [{"name": "Model", "autoscaling_config": %[2]s}]},
-		{"name": "code", "route_prefix": "/code", "import_path": "model:app", "runtime_env": %[1]s}]}`, env, autoscaling)
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPut, s.head.DashboardURL+"/api/serve/applications/", strings.NewReader(config))
-	if err != nil {
+	if err := s.head.DeployServe(s.t.Context(), map[string]string{"chat": `[{"name": "Model", "autoscaling_config": ` + autoscaling + `}]`, "code": ""}); err != nil {
 		s.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	s.do(req)
-	for began := time.Now(); ; time.Sleep(300 * time.Millisecond) {
-		apps := s.applications()
-		if apps["chat"].Status == "RUNNING" && apps["code"].Status == "RUNNING" {
-			return
-		}
-		if time.Since(began) > 2*time.Minute {
-			s.t.Fatalf("the applications are %+v", apps)
-		}
 	}
 }
 
@@ -192,8 +157,20 @@ func TestAccPolicy_serveDeployment(t *testing.T) {
 	w.Apply()
 	w.PlanNothing()
 	w.Destroy()
-	if got := s.applications()["chat"].Deployments["Model"].Config.Autoscaling; got["max_replicas"] != 2.0 {
-		t.Errorf("after the destroy in effect is %v", got)
+	s.eventually("chat", 2)
+}
+
+// eventually waits until an application has so many replicas at most.
+func (s served) eventually(application string, most float64) {
+	s.t.Helper()
+	for began := time.Now(); ; time.Sleep(300 * time.Millisecond) {
+		got := s.applications()[application].Deployments["Model"].Config.Autoscaling
+		if got["max_replicas"] == most {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			s.t.Fatalf("in effect is %v, want %v replicas at most", got, most)
+		}
 	}
 }
 
@@ -221,9 +198,5 @@ func TestSlowAccPolicy_serveDeploymentFirst(t *testing.T) {
 		t.Errorf("the replicas are the same, %s: the plan warns for nothing", is)
 	}
 	w.Destroy()
-	for began := time.Now(); s.applications()["code"].Deployments["Model"].Config.Autoscaling["max_replicas"] != 2.0; time.Sleep(300 * time.Millisecond) {
-		if time.Since(began) > time.Minute {
-			t.Fatalf("after the destroy application code is %+v", s.applications()["code"])
-		}
-	}
+	s.eventually("code", 2)
 }

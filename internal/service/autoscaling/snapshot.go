@@ -17,7 +17,7 @@ type snapshot[T any] struct {
 }
 
 // fresh is how old a snapshot may be.
-const fresh = 5 * time.Second
+const fresh = 10 * time.Second
 
 type snapshotKey[T any] struct{}
 
