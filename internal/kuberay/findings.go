@@ -91,7 +91,7 @@ func (r *RayCluster) groupFindings(values Values) []Finding {
 		case slices.Contains(r.Groups(), f.Group):
 			add(true, Field{Group: f.Group}, "the group is there twice", "RayCluster %s has more than one worker group %q, and the operator and Ray tell groups by name. Give each its own.", r.Name, f.Group)
 		default:
-			add(true, Field{Group: f.Group}, "there is no such group", "RayCluster %s has no worker group %q. Its groups are: %s.", r.Name, f.Group, strings.Join(r.Groups(), ", "))
+			add(true, Field{Group: f.Group}, "there is no such group", "RayCluster %s has no worker group %q: %s.", r.Name, f.Group, r.groups())
 		}
 		last = f.Group
 		if f.Key != IdleTimeoutSeconds || values[f] == nil || i < 0 {

@@ -126,6 +126,14 @@ func (r *RayCluster) Groups() []string {
 	return names
 }
 
+// groups is Groups for the end of a sentence.
+func (r *RayCluster) groups() string {
+	if names := r.Groups(); len(names) > 0 {
+		return "its groups are " + strings.Join(names, ", ")
+	}
+	return "it has no worker groups"
+}
+
 // index is where a group is; -1 where there is none, or more than one.
 func (r *RayCluster) index(group string) int {
 	is := func(g workerGroup) bool { return g.GroupName == group }

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -240,7 +239,7 @@ func (c Change) fields(r *RayCluster) ([]Field, error) {
 	for _, f := range fields {
 		found, ok := r.Value(f)
 		if !ok {
-			return nil, &ray.Error{Kind: ray.KindConflict, Op: fmt.Sprintf("change RayCluster %s", r.Name), Message: fmt.Sprintf("it has not just one worker group %q; its groups are %s", f.Group, strings.Join(r.Groups(), ", "))}
+			return nil, &ray.Error{Kind: ray.KindConflict, Op: fmt.Sprintf("change RayCluster %s", r.Name), Message: fmt.Sprintf("it has not just one worker group %q; %s", f.Group, r.groups())}
 		}
 		if planned, ok := c.Planned[f]; ok && planned != found {
 			return nil, &ConflictError{Field: f, Planned: planned, Found: found, Want: c.Want[f]}

@@ -79,7 +79,7 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 			},
 			"previous": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "What the policy found where it changes what others made, as JSON: what `on_destroy = \"restore\"` puts back. Null for `node_floor` and `resource_floor`.",
+				MarkdownDescription: "What the policy found where it changes what others made, as JSON: what `on_destroy = \"restore\"` puts back. After a create that was cut off before Terraform knew of it, what the next one found is what the first had written. Null for `node_floor` and `resource_floor`.",
 			},
 		},
 	}

@@ -45,7 +45,8 @@ func checkWorkerGroups(ctx context.Context, r *policy, cluster *conn.Cluster, pl
 		fw.AddError(diags, at, fmt.Sprintf("Policy %s has no Kubernetes", policy), err)
 		return
 	}
-	if pool.PlanChecks() == conn.PlanChecksOff {
+	g, _ := plan.workerGroups(ctx, diags)
+	if _, known := g.values(ctx, diags); !known || pool.PlanChecks() == conn.PlanChecksOff {
 		return
 	}
 	s := plan.scaling(ctx, pool, cluster, "", diags)

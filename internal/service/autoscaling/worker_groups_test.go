@@ -227,7 +227,7 @@ func TestRealWorkerGroups_planSaysWhatTheOperatorWouldRefuse(t *testing.T) {
 		want      string
 	}{
 		"above": {cpu: m{"min_replicas": 6}, want: "min_replicas = 6 is above the maxReplicas of 5 that worker group cpu has"},
-		"group": {more: m{"groups": m{"tpu": m{"max_replicas": 2}}}, want: `no worker group "tpu". Its groups are: cpu, gpu`},
+		"group": {more: m{"groups": m{"tpu": m{"max_replicas": 2}}}, want: `no worker group "tpu": its groups are cpu, gpu`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tf := g.terraform(kubetest.User{}, nil)
@@ -375,4 +375,56 @@ func TestRealWorkerGroups_workersThatNeverCome(t *testing.T) {
 	tf.Resource(policy, config)
 	tf.MustApply()
 	tf.MustPlanNothing()
+}
+
+// What is not known yet is not judged by what is.
+func TestRealWorkerGroups_unknownValues(t *testing.T) {
+	t.Parallel()
+	g := rayCluster(t, nil)
+	tf := g.terraform(kubetest.User{}, nil)
+	tf.Resource(policy, g.policy(m{"min_replicas": 6, "max_replicas": core.Later(9)}, nil))
+	if p := tf.Plan(); len(p.Diagnostics()) > 0 {
+		t.Errorf("the plan says:\n%s", p.Diagnostics())
+	}
+}
+
+// The RayCluster may be named by the cluster, or the provider's address, as well. Its
+// dashboard is not asked.
+func TestRealWorkerGroups_byTheCluster(t *testing.T) {
+	t.Parallel()
+	g := rayCluster(t, nil)
+	address := "kuberay://default/" + g.object.Name
+	tf := g.terraform(kubetest.User{}, nil)
+	config := g.policy(m{"min_replicas": 2}, m{"kuberay": nil})
+	config["cluster"] = m{"address": address}
+	tf.Resource(policy, config)
+	tf.MustApply()
+	tf.MustPlanNothing()
+	g.mustBe(strings.Replace(asMade, "1..5", "2..5", 1))
+
+	own := g.terraform(kubetest.User{}, m{"address": address})
+	own.Resource(policy, g.policy(m{"max_replicas": 6}, m{"kuberay": nil}))
+	own.MustApply()
+	own.MustPlanNothing()
+	g.mustBe(strings.Replace(asMade, "1..5", "2..6", 1))
+
+	other := g.terraform(kubetest.User{}, m{"address": "http://127.0.0.1:1"})
+	other.Resource(policy, g.policy(m{"max_replicas": 6}, m{"kuberay": nil}))
+	mustContain(t, other.Plan().Diagnostics().Errors(), "no RayCluster is named: set worker_groups.kuberay")
+}
+
+// A Kubernetes without KubeRay.
+func TestRealWorkerGroups_noKubeRay(t *testing.T) {
+	t.Parallel()
+	s, err := kubetest.Start(t.Context(), kubetest.Options{NoCRDs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	g := &groups{t: t, server: s, object: &kubetest.RayCluster{Namespace: "default", Name: "ray"}}
+	tf := g.terraform(kubetest.User{}, nil)
+	tf.Resource(policy, g.policy(m{"min_replicas": 2}, nil))
+	p := tf.Plan()
+	mustContain(t, p.Diagnostics().Warnings(), "this Kubernetes has no custom resource RayCluster")
+	mustContain(t, p.Apply().Diagnostics().Errors(), "this Kubernetes has no custom resource RayCluster")
 }
