@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -146,10 +147,7 @@ func (c *RayCluster) ServeHead(ctx context.Context, ports map[string]string) err
 	if len(slice) != len(ports) {
 		return errors.New("the head's service " + h.ServiceName + " has not all these ports")
 	}
-	c.server.network.mu.Lock()
-	maps.Copy(c.server.network.routes, routes)
-	c.server.network.mu.Unlock()
-	return c.server.apply(ctx, "/apis/discovery.k8s.io/v1/namespaces/"+c.Namespace+"/endpointslices/"+url.PathEscape(h.ServiceName), Object{
+	err = c.server.apply(ctx, "/apis/discovery.k8s.io/v1/namespaces/"+c.Namespace+"/endpointslices/"+url.PathEscape(h.ServiceName), Object{
 		"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": slice,
 		"metadata": Object{"name": h.ServiceName, "namespace": c.Namespace, "labels": Object{"kubernetes.io/service-name": h.ServiceName}},
 		"endpoints": []Object{{
@@ -157,4 +155,21 @@ func (c *RayCluster) ServeHead(ctx context.Context, ports map[string]string) err
 			"targetRef": Object{"kind": "Pod", "namespace": c.Namespace, "name": h.PodName},
 		}},
 	})
+	if err != nil {
+		return err
+	}
+	// The proxy sees the slice a moment later. Nothing is led anywhere until it does.
+	err = poll(ctx, h.ServiceName+" to have endpoints", func(ctx context.Context) error {
+		for port := range ports {
+			err := c.server.Do(ctx, Request{Path: "/api/v1/namespaces/" + c.Namespace + "/services/" + h.ServiceName + ":" + port + "/proxy/"}, nil)
+			if status, ok := errors.AsType[*StatusError](err); ok && strings.Contains(status.Message, "no endpoints available") {
+				return err
+			}
+		}
+		return nil
+	})
+	c.server.network.mu.Lock()
+	defer c.server.network.mu.Unlock()
+	maps.Copy(c.server.network.routes, routes)
+	return err
 }
