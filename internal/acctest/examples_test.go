@@ -64,10 +64,10 @@ func TestAccExamples(t *testing.T) {
 			}
 			w := acctest.NewWorkspace(t)
 			w.Copy(dir)
+			removeImports(t, w)
 			if r := w.Run("get"); r.ExitCode != 0 { // modules, as init does
 				t.Fatal(r.Output)
 			}
-			removeImports(t, w)
 			if aboutKubernetes(t, dir) {
 				kubeconfig, err := kubernetes(shared.DashboardURL)
 				if err != nil {
