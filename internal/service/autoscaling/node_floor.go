@@ -16,7 +16,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
@@ -247,7 +246,7 @@ const mostJobs = 5
 // where ctx ended first.
 func (f *floor) enforce(ctx context.Context) error {
 	defer f.ends.Wait()
-	w := waiting{start: time.Now()}
+	w, tell := waiting{start: time.Now()}, tellWaiting(ctx, f.policy, "node floor")
 	for made := 0; ; {
 		s, err := f.look(ctx)
 		if err == nil && w.looks == 0 {
@@ -264,7 +263,7 @@ func (f *floor) enforce(ctx context.Context) error {
 			err = f.do(ctx, task{Create: f.news(s.missing), Remove: []string{}})
 		case len(s.waiting) > 0:
 			w.see(append(s.waiting, f.launches(ctx)...))
-			w.log(ctx, f.policy)
+			tell(w.reasons)
 			sleep(ctx, w.interval())
 		case len(s.stale) > 0:
 			w.see(s.reasons())
@@ -324,8 +323,6 @@ type waiting struct {
 	start, lost time.Time
 	looks       int
 	reasons     []string
-	said        string
-	saidAt      time.Time
 }
 
 func (w *waiting) see(reasons []string) {
@@ -351,16 +348,6 @@ func (w *waiting) lose(ctx context.Context, err error, patience time.Duration) e
 // interval is short for what comes soon, and 3 s for nodes that take minutes.
 func (w *waiting) interval() time.Duration {
 	return min(max(time.Since(w.start)/10, 200*time.Millisecond), 3*time.Second)
-}
-
-// log says why the wait goes on: when the reason changes, and each half minute.
-func (w *waiting) log(ctx context.Context, policy string) {
-	now := strings.Join(w.reasons, "; ")
-	if now == w.said && time.Since(w.saidAt) < 30*time.Second {
-		return
-	}
-	w.said, w.saidAt = now, time.Now()
-	tflog.Info(ctx, "waiting for the node floor", map[string]any{"policy": policy, "missing": now, "waited": time.Since(w.start).Round(time.Second).String()})
 }
 
 // sleep waits for d, or less where ctx ends.

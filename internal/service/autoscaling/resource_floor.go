@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
@@ -75,13 +73,7 @@ func (r *request) enforce(ctx context.Context) error {
 	if err := r.connect(ctx); err != nil {
 		return err
 	}
-	said, saidAt := "", time.Time{}
-	r.floor.Waiting = func(reasons []string) {
-		if now := strings.Join(reasons, "; "); now != said || time.Since(saidAt) > 30*time.Second {
-			said, saidAt = now, time.Now()
-			tflog.Info(ctx, "waiting for the resource floor", map[string]any{"policy": r.policy, "missing": now})
-		}
-	}
+	r.floor.Waiting = tellWaiting(ctx, r.policy, "resource floor")
 	var err error
 	r.written, err = r.floor.Enforce(ctx)
 	if wait, ok := errors.AsType[*autoscaler.WaitError](err); ok {

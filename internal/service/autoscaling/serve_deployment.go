@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/fw"
@@ -115,13 +113,7 @@ func (s *serving) supported(ctx context.Context) error {
 }
 
 func (s *serving) enforce(ctx context.Context) error {
-	said, saidAt := "", time.Time{}
-	first, written, err := s.engine().Enforce(ctx, s.target, s.pool.MaxUnreachable(), func(reasons []string) {
-		if text := strings.Join(reasons, "; "); text != said || time.Since(saidAt) > 30*time.Second {
-			said, saidAt = text, time.Now()
-			tflog.Info(ctx, "waiting for the deployment", map[string]any{"policy": s.policy, "missing": text})
-		}
-	})
+	first, written, err := s.engine().Enforce(ctx, s.target, s.pool.MaxUnreachable(), tellWaiting(ctx, s.policy, "deployment"))
 	s.written = written
 	if written || err == nil {
 		if s.known {

@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
-	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
@@ -192,13 +190,7 @@ func (s *scaling) enforce(ctx context.Context) error {
 		return err
 	}
 	before := s.remember(now)
-	said, saidAt := "", time.Time{}
-	now, old, err := client.Enforce(ctx, s.name, change, kuberay.Wait{Workers: s.workers, Patience: s.pool.MaxUnreachable(), Waiting: func(reasons []string) {
-		if text := strings.Join(reasons, "; "); text != said || time.Since(saidAt) > 30*time.Second {
-			said, saidAt = text, time.Now()
-			tflog.Info(ctx, "waiting for the worker groups", map[string]any{"policy": s.policy, "missing": text})
-		}
-	}})
+	now, old, err := client.Enforce(ctx, s.name, change, kuberay.Wait{Workers: s.workers, Patience: s.pool.MaxUnreachable(), Waiting: tellWaiting(ctx, s.policy, "worker groups")})
 	wait, waited := errors.AsType[*kuberay.WaitError](err)
 	if err == nil || waited || len(old) > 0 {
 		s.written, s.before = true, before
