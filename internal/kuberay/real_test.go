@@ -79,37 +79,14 @@ func values(t *testing.T, text string) kuberay.Values {
 	return out
 }
 
-// spec is what the RayCluster says of scaling now, in the form of Values with what the
-// autoscaler writes beside.
+// spec is what the RayCluster says of scaling now.
 func spec(t *testing.T, c *kubetest.RayCluster) string {
 	t.Helper()
-	o, err := c.Get(t.Context())
+	s, err := c.Scaling(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _ := json.Marshal(o["spec"])
-	var s struct {
-		AutoscalerOptions any
-		WorkerGroupSpecs  []struct {
-			GroupName                                              string
-			Replicas, MinReplicas, MaxReplicas, IdleTimeoutSeconds *int
-		}
-	}
-	if err := json.Unmarshal(b, &s); err != nil {
-		t.Fatal(err)
-	}
-	options, _ := json.Marshal(s.AutoscalerOptions)
-	out := string(options)
-	text := func(n *int) string {
-		if n == nil {
-			return "-"
-		}
-		return fmt.Sprint(*n)
-	}
-	for _, g := range s.WorkerGroupSpecs {
-		out += fmt.Sprintf(" %s:%s in %s..%s idle %s", g.GroupName, text(g.Replicas), text(g.MinReplicas), text(g.MaxReplicas), text(g.IdleTimeoutSeconds))
-	}
-	return out
+	return s
 }
 
 func TestRealEnforce(t *testing.T) {

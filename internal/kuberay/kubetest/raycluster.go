@@ -5,8 +5,10 @@ package kubetest
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // RayClusterOptions describe a RayCluster.
@@ -79,6 +81,35 @@ func (c *RayCluster) Get(ctx context.Context) (Object, error) {
 	var object Object
 	err := c.server.Do(ctx, Request{Path: c.Path()}, &object)
 	return object, err
+}
+
+// Scaling is what the RayCluster says of its scaling, in one line: autoscalerOptions as
+// JSON, and each worker group as "cpu:2 in 1..5 idle -", with replicas, minReplicas,
+// maxReplicas and idleTimeoutSeconds; - is not set.
+func (c *RayCluster) Scaling(ctx context.Context) (string, error) {
+	object := struct {
+		Spec struct {
+			AutoscalerOptions json.RawMessage
+			WorkerGroupSpecs  []struct {
+				GroupName                                              string
+				Replicas, MinReplicas, MaxReplicas, IdleTimeoutSeconds *int
+			}
+		}
+	}{}
+	if err := c.server.Do(ctx, Request{Path: c.Path()}, &object); err != nil {
+		return "", err
+	}
+	text := func(n *int) string {
+		if n == nil {
+			return "-"
+		}
+		return strconv.Itoa(*n)
+	}
+	out := string(object.Spec.AutoscalerOptions)
+	for _, g := range object.Spec.WorkerGroupSpecs {
+		out += fmt.Sprintf(" %s:%s in %s..%s idle %s", g.GroupName, text(g.Replicas), text(g.MinReplicas), text(g.MaxReplicas), text(g.IdleTimeoutSeconds))
+	}
+	return out, nil
 }
 
 // Op is an operation of a JSON Patch. Value is left out for remove, and null where

@@ -4,7 +4,6 @@ package autoscaling_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -78,31 +77,11 @@ func (g *groups) policy(cpu, more m) m {
 // spec is what the RayCluster says of scaling now.
 func (g *groups) spec() string {
 	g.t.Helper()
-	o, err := g.object.Get(g.t.Context())
+	s, err := g.object.Scaling(g.t.Context())
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	b, _ := json.Marshal(o["spec"])
-	var s struct {
-		AutoscalerOptions any
-		WorkerGroupSpecs  []struct {
-			GroupName                                              string
-			Replicas, MinReplicas, MaxReplicas, IdleTimeoutSeconds *int
-		}
-	}
-	if err := json.Unmarshal(b, &s); err != nil {
-		g.t.Fatal(err)
-	}
-	options, _ := json.Marshal(s.AutoscalerOptions)
-	out := string(options)
-	for _, w := range s.WorkerGroupSpecs {
-		idle := "-"
-		if w.IdleTimeoutSeconds != nil {
-			idle = fmt.Sprint(*w.IdleTimeoutSeconds)
-		}
-		out += fmt.Sprintf(" %s:%d in %d..%d idle %s", w.GroupName, *w.Replicas, *w.MinReplicas, *w.MaxReplicas, idle)
-	}
-	return out
+	return s
 }
 
 func (g *groups) mustBe(want string) {
