@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // RayClusterOptions describe a RayCluster.
@@ -105,11 +106,12 @@ func (c *RayCluster) Scaling(ctx context.Context) (string, error) {
 		}
 		return strconv.Itoa(*n)
 	}
-	out := string(object.Spec.AutoscalerOptions)
+	var out strings.Builder
+	out.Write(object.Spec.AutoscalerOptions)
 	for _, g := range object.Spec.WorkerGroupSpecs {
-		out += fmt.Sprintf(" %s:%s in %s..%s idle %s", g.GroupName, text(g.Replicas), text(g.MinReplicas), text(g.MaxReplicas), text(g.IdleTimeoutSeconds))
+		fmt.Fprintf(&out, " %s:%s in %s..%s idle %s", g.GroupName, text(g.Replicas), text(g.MinReplicas), text(g.MaxReplicas), text(g.IdleTimeoutSeconds))
 	}
-	return out, nil
+	return out.String(), nil
 }
 
 // Op is an operation of a JSON Patch. Value is left out for remove, and null where
