@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/ray-iac/terraform-provider-ray/internal/conn"
 	"github.com/ray-iac/terraform-provider-ray/internal/fw"
 	"github.com/ray-iac/terraform-provider-ray/internal/kuberay"
 )
@@ -238,6 +239,11 @@ func validateWorkerGroups(ctx context.Context, m *policyModel, diags *diag.Diagn
 		return
 	}
 	at := path.Root("worker_groups")
+	if name, named, known := g.rayCluster(ctx, diags); named && known {
+		if err := (conn.KubeRay{Namespace: name.Namespace, Name: name.Name}).Check(""); err != nil {
+			fw.AddError(diags, at.AtName("kuberay"), "This can't be a RayCluster", err)
+		}
+	}
 	values, known := g.values(ctx, diags)
 	if known && len(values) == 0 {
 		diags.AddAttributeError(at, "This policy manages nothing", "Set min_replicas, max_replicas or idle_timeout of a group, or idle_timeout or upscaling_mode of all.")
