@@ -102,12 +102,22 @@ func TestSlowAccPolicy_resourceFloorAfterRayData(t *testing.T) {
 resource "ray_job" "data" {
   name        = "data"
   runtime_env = { pip = { packages = ["pandas", "pyarrow"] } }
-  command     = ["python", "-c", "import ray; print(ray.data.range(100).map_batches(lambda b: b).take_all()[:1])"]
+  command     = ["python", "-c", "import ray, time; print(ray.data.range(100).map_batches(lambda b: b).take_all()[:1]); time.sleep(5)"]
 }
 `
 	head, _, _ := strings.Cut(c.config(""), "resource ")
 	w.Write("main.tf", head+job)
 	w.Apply()
+	// A job that is over before the actor could start leaves none.
+	for began := time.Now(); ; time.Sleep(time.Second) {
+		there, err := client.Coordinated(t.Context())
+		if err != nil || time.Since(began) > time.Minute {
+			t.Fatalf("Ray Data left no coordinator behind: %v", err)
+		}
+		if there {
+			break
+		}
+	}
 	w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 } }]`)+job)
 	if r := w.Run("apply", "-auto-approve"); r.ExitCode != 1 || !r.Contains("node_floor") || !r.Contains("Policy floor would not stay") {
 		t.Errorf("a request that would not stay was applied: exit code %d\n%s", r.ExitCode, r.Output)
