@@ -127,9 +127,14 @@ func TestRealWorkerGroups_life(t *testing.T) {
 	if uid := o["metadata"].(m)["uid"]; state["cluster_id"] != uid {
 		t.Errorf("cluster_id is %v, the RayCluster's uid %v", state["cluster_id"], uid)
 	}
-	status, _ := o["status"].(m)
-	if ready, _ := status["readyWorkerReplicas"].(float64); ready < 3 {
-		t.Errorf("%v workers are ready", status["readyWorkerReplicas"])
+	if err := g.object.WaitFor(t.Context(), "the status to count the workers", func(o kubetest.Object) error {
+		status, _ := o["status"].(m)
+		if ready, _ := status["readyWorkerReplicas"].(float64); ready < 3 {
+			return fmt.Errorf("%v are ready", status["readyWorkerReplicas"])
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 	tf.MustPlanNothing()
 
