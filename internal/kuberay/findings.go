@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Finding is what stands against a change, or should be known before it.
@@ -35,7 +37,7 @@ func (r *RayCluster) Findings(values Values, intent Intent) []Finding {
 		out = append(out, Finding{f, summary, fmt.Sprintf(format, args...), false})
 	}
 	whole := Field{}
-	if r.meta.DeletionTimestamp != nil {
+	if r.Deleting() {
 		refuse(whole, "it is being deleted", "RayCluster %s is being deleted since %s.", r.Name, r.meta.DeletionTimestamp.UTC().Format("2006-01-02T15:04:05Z07:00"))
 	}
 	if owner := r.Controller(); owner != "" {
@@ -86,6 +88,8 @@ func (r *RayCluster) groupFindings(values Values) []Finding {
 		i := r.index(f.Group)
 		switch {
 		case f.Group == last:
+		case i >= 0 && len(validation.IsValidLabelValue(f.Group)) > 0:
+			add(true, Field{Group: f.Group}, "it can have no workers", "Worker group %q of RayCluster %s has a name that can't be the label of a pod, so that Kubernetes refuses each of its workers. Give the group another name: at most 63 letters, digits, -, _ and ., the first and the last a letter or digit.", f.Group, r.Name)
 		case i >= 0:
 			r.rangeFindings(r.spec.WorkerGroupSpecs[i], values, add)
 		case slices.Contains(r.Groups(), f.Group):
@@ -128,8 +132,12 @@ func (r *RayCluster) rangeFindings(g workerGroup, values Values, add func(refuse
 	case highOurs:
 		add(true, Field{g.GroupName, MaxReplicas}, "it is below min_replicas", "max_replicas = %d is below the minReplicas of %d that worker group %s has in RayCluster %s, and the operator stops reconciling such a RayCluster. Raise it, or set min_replicas too.", high, low, g.GroupName, r.Name)
 	}
-	if highOurs && hasHigh && g.Replicas != nil && *g.Replicas > high && r.spec.EnableInTreeAutoscaling {
-		add(false, Field{g.GroupName, MaxReplicas}, "fewer workers than there are", "Worker group %s of RayCluster %s has replicas = %d: to come down to max_replicas = %d the autoscaler removes workers, busy ones too where none is idle.", g.GroupName, r.Name, *g.Replicas, high)
+	if highOurs && hasHigh && g.Replicas != nil && *g.Replicas > high {
+		who := "the operator, as there is no autoscaler, removes workers, busy ones too"
+		if r.spec.EnableInTreeAutoscaling {
+			who = "the autoscaler removes workers, busy ones too where none is idle"
+		}
+		add(false, Field{g.GroupName, MaxReplicas}, "fewer workers than there are", "Worker group %s of RayCluster %s has replicas = %d: to come down to max_replicas = %d %s.", g.GroupName, r.Name, *g.Replicas, high, who)
 	}
 }
 

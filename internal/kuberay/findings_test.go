@@ -64,6 +64,12 @@ func TestFindings(t *testing.T) {
 		"a max below what runs, no autoscaler": {
 			object: `{"spec": {` + groups + `}}`,
 			values: `{"workerGroupSpecs": {"cpu": {"maxReplicas": 3}}}`,
+			want:   []string{"fewer workers than there are"},
+		},
+		"a name that no pod can have": {
+			object: `{"spec": {"workerGroupSpecs": [{"groupName": "a/b"}]}}`,
+			values: `{"workerGroupSpecs": {"a/b": {"minReplicas": 1, "maxReplicas": 3}}}`,
+			want:   []string{"!it can have no workers"},
 		},
 		"an idle timeout of a group without v2": {
 			object: `{"spec": {"enableInTreeAutoscaling": true, ` + groups + `}}`,

@@ -117,6 +117,9 @@ func (c *Client) parse(k call, o *unstructured.Unstructured) (*RayCluster, error
 	}, nil
 }
 
+// Deleting reports whether the RayCluster is being deleted.
+func (r *RayCluster) Deleting() bool { return r.meta.DeletionTimestamp != nil }
+
 // Groups are the names of the worker groups, in their order.
 func (r *RayCluster) Groups() []string {
 	var names []string
@@ -124,6 +127,17 @@ func (r *RayCluster) Groups() []string {
 		names = append(names, g.GroupName)
 	}
 	return names
+}
+
+// Lacks says why r has not just one worker group of this name; empty where it has.
+func (r *RayCluster) Lacks(group string) string {
+	switch {
+	case r.index(group) >= 0:
+		return ""
+	case slices.Contains(r.Groups(), group):
+		return "the RayCluster has more than one group of this name"
+	}
+	return "the RayCluster has no such group; " + r.groups()
 }
 
 // groups is Groups for the end of a sentence.

@@ -202,7 +202,10 @@ func TestRealScale_lostAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var patches atomic.Int32
+	var (
+		patches atomic.Int32
+		between func() // the patch and its answer, that is lost
+	)
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(s.CA))
@@ -211,6 +214,9 @@ func TestRealScale_lostAnswer(t *testing.T) {
 	proxy.Transport = transport
 	proxy.ModifyResponse = func(r *http.Response) error {
 		if r.Request.Method == http.MethodPatch && patches.Add(1) == 1 {
+			if between != nil {
+				between()
+			}
 			return errors.New("cut off")
 		}
 		return nil
@@ -229,6 +235,23 @@ func TestRealScale_lostAnswer(t *testing.T) {
 	}
 	if v, _ := now.Value(kuberay.Field{Group: "gpu", Key: kuberay.MaxReplicas}); v != int64(7) {
 		t.Errorf("maxReplicas is %v: %s", v, spec(t, object))
+	}
+
+	// What was written over is known also where somebody else wrote before the next look.
+	patches.Store(0)
+	between = func() {
+		if _, err := object.Patch(t.Context(), kubetest.Op{Op: "add", Path: "/spec/workerGroupSpecs/1/maxReplicas", Value: 9}); err != nil {
+			t.Error(err)
+		}
+	}
+	_, old, err = c.Scale(t.Context(), name, kuberay.Change{
+		Want: values(t, `{"workerGroupSpecs": {"gpu": {"maxReplicas": 8}}}`), Planned: values(t, `{"workerGroupSpecs": {"gpu": {"maxReplicas": 7}}}`),
+	})
+	if conflict, ok := errors.AsType[*kuberay.ConflictError](err); !ok || conflict.Found != int64(9) {
+		t.Errorf("somebody else's write: %v", err)
+	}
+	if b, _ := json.Marshal(old); string(b) != `{"workerGroupSpecs":{"gpu":{"maxReplicas":7}}}` {
+		t.Errorf("wrote over %s", b)
 	}
 }
 

@@ -198,18 +198,18 @@ func (c *Client) Scale(ctx context.Context, name Name, change Change) (now *RayC
 		fields, err := change.fields(now)
 		switch {
 		case err != nil:
-			return now, nil, err
+			return now, mayHave, err
 		case len(fields) == 0:
 			return now, mayHave, nil
 		}
 		patched, err := c.patch(ctx, k, now, change, fields)
 		switch {
 		case err == nil:
-			return patched, now.values(fields), nil
+			return patched, withOlder(now.values(fields), mayHave), nil
 		case ray.OutcomeUnknown(err):
-			lost, mayHave = err, now.values(fields)
+			lost, mayHave = err, withOlder(now.values(fields), mayHave)
 		case !raced(err):
-			return now, nil, err
+			return now, mayHave, err
 		}
 		if err := pause(ctx, try); err != nil {
 			return now, mayHave, c.translate(ctx, k, err)
@@ -219,6 +219,12 @@ func (c *Client) Scale(ctx context.Context, name Name, change Change) (now *RayC
 		return now, mayHave, lost
 	}
 	return now, nil, &Error{&ray.Error{Kind: ray.KindConflict, Op: k.op, Address: c.Host(), Message: fmt.Sprintf("others changed it during each of %d tries", mostTries)}, k.verb, k.resource, k.namespace}
+}
+
+// withOlder is values with those of older, of a write before, where it has a field too.
+func withOlder(values, older Values) Values {
+	maps.Copy(values, older)
+	return values
 }
 
 // values are those of fields.

@@ -3,6 +3,7 @@ package kuberay
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -34,6 +35,15 @@ func (e *WaitError) Error() string { return "what is missing: " + strings.Join(e
 // Unwrap returns why the wait ended.
 func (e *WaitError) Unwrap() error { return e.err }
 
+// refused is a RayCluster that the operator said, by an event, it does not take as it is.
+type refused struct{ err *ray.Error }
+
+// Error is the text of the error that it wraps.
+func (e *refused) Error() string { return e.err.Error() }
+
+// Unwrap returns the *ray.Error.
+func (e *refused) Unwrap() error { return e.err }
+
 // Wait is what is waited for after a change.
 type Wait struct {
 	// Workers waits until each changed group has as many workers ready as its
@@ -49,7 +59,8 @@ type Wait struct {
 // where w says so, the workers are ready. It returns what Scale returns, the RayCluster
 // as it was seen last, also where the wait did not end well: then its error is a
 // *WaitError. Where the operator refuses the RayCluster as it is then, what was there
-// before is put back, and the error is of KindInvalid.
+// before is put back, and the error is of KindInvalid. A suspended RayCluster has no
+// workers to wait for.
 func (c *Client) Enforce(ctx context.Context, name Name, change Change, w Wait) (now *RayCluster, old Values, err error) {
 	before, err := c.refusals(ctx, name, change.UID)
 	if err != nil {
@@ -60,7 +71,7 @@ func (c *Client) Enforce(ctx context.Context, name Name, change Change, w Wait) 
 		return now, old, err
 	}
 	now, err = c.await(ctx, now, change.Want, w, before)
-	if ray.IsKind(err, ray.KindInvalid) && len(old) > 0 {
+	if _, no := errors.AsType[*refused](err); no && len(old) > 0 {
 		back, _, failed := c.Scale(ctx, name, Change{UID: now.UID, Want: old, Planned: change.Want})
 		if failed != nil {
 			return now, old, fmt.Errorf("%w; what was there before could not be put back: %w", err, failed)
@@ -119,19 +130,30 @@ func (c *Client) missing(ctx context.Context, of *RayCluster, generation int64, 
 		for id, version := range after {
 			if before[id] != version {
 				note, _, _ := strings.Cut(version, "\x00")
-				return now, nil, &ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("change RayCluster %s", now.Name), Message: "the KubeRay operator refuses it: " + note}
+				return now, nil, &refused{&ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("change RayCluster %s", now.Name), Message: "the KubeRay operator refuses it: " + note}}
 			}
 		}
-		if now.status.ObservedGeneration == 0 && len(now.status.Conditions) == 0 {
-			return now, []string{"no KubeRay operator has ever looked at the RayCluster"}, nil
-		}
-		return now, []string{"the KubeRay operator has not taken the change yet"}, nil
 	}
-	if !workers {
-		return now, nil, nil
-	}
-	missing, err := c.unready(ctx, now, want)
+	missing, err := c.pending(ctx, now, generation, want, workers)
 	return now, missing, err
+}
+
+// Pending says what Enforce would still wait for, had it written values to r: nothing
+// where all is there.
+func (c *Client) Pending(ctx context.Context, r *RayCluster, values Values, workers bool) ([]string, error) {
+	return c.pending(ctx, r, r.meta.Generation, values, workers)
+}
+
+func (c *Client) pending(ctx context.Context, r *RayCluster, generation int64, values Values, workers bool) ([]string, error) {
+	switch {
+	case r.taken(generation, values) && workers:
+		return c.unready(ctx, r, values)
+	case r.taken(generation, values):
+		return nil, nil
+	case r.status.ObservedGeneration == 0 && len(r.status.Conditions) == 0:
+		return []string{"no KubeRay operator has ever looked at the RayCluster"}, nil
+	}
+	return []string{"the KubeRay operator has not taken the change yet"}, nil
 }
 
 // taken reports whether the operator has seen the change. It writes the status only
@@ -158,9 +180,13 @@ func (r *RayCluster) taken(generation int64, want Values) bool {
 	return r.status.ObservedGeneration > 0 && r.status.MinWorkerReplicas == low && r.status.MaxWorkerReplicas == min(high, math.MaxInt32)
 }
 
-// unready says which groups of want have fewer workers ready than their minReplicas.
-// Where pods may not be listed, the sums of the status stand in.
+// unready says which groups of want have fewer workers ready than their minReplicas;
+// none where the RayCluster is suspended, so that it shall have no pods. Where pods may
+// not be listed, the sums of the status stand in.
 func (c *Client) unready(ctx context.Context, r *RayCluster, want Values) ([]string, error) {
+	if r.spec.Suspend {
+		return nil, nil
+	}
 	var out []string
 	for _, f := range want.Fields() {
 		i := r.index(f.Group)
