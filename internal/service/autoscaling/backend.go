@@ -80,8 +80,9 @@ type kind struct {
 	// recorded is set where only the state tells what the policy has on the cluster, so
 	// that an update which did not end well has to say what it wrote.
 	recorded bool
-	// changes is set where the backend is remembering.
-	changes bool
+	// previous is set where the backend is remembering: what an update on the same cluster
+	// will say was there before; unknown where only the apply tells.
+	previous func(ctx context.Context, plan, state *policyModel, diags *diag.Diagnostics) types.String
 }
 
 // claim is a thing of a cluster that two policies would fight for, and the argument that

@@ -110,7 +110,7 @@ func (m *policyModel) found(ctx context.Context, reasons []string, diags *diag.D
 // open plans what only the apply learns.
 func (m *policyModel) open() {
 	m.Enforced, m.Reasons = types.BoolUnknown(), types.ListUnknown(types.StringType)
-	if k, ok := m.kind(); ok && k.changes {
+	if k, ok := m.kind(); ok && k.previous != nil {
 		m.Previous = types.StringUnknown()
 	}
 }

@@ -99,16 +99,13 @@ func (r *policy) planUpdate(ctx context.Context, plan, state *policyModel, diags
 		// An error would stand in the way of a destroy; the resource to be created gets one.
 		diags.AddAttributeWarning(path.Root("name"), fmt.Sprintf("Two resources are policy %s", name), "Another resource of this plan has the same owner and name on this cluster. Give each its own name.")
 	}
-	if !plan.Cluster.Equal(state.Cluster) || r.moved(ctx, cluster, state) {
+	moved := r.moved(ctx, cluster, state)
+	if moved || !plan.Cluster.Equal(state.Cluster) {
 		plan.open()
 		plan.ClusterID = types.StringUnknown()
 	}
-	if k, ok := state.kind(); ok && cluster != nil {
-		for _, c := range k.claimed(ctx, state, cluster, diags) {
-			if claimsOf(cluster).other(c.key) {
-				diags.AddAttributeWarning(c.at, c.summary, c.detail)
-			}
-		}
+	if cluster != nil {
+		claimUpdate(ctx, plan, state, cluster, moved, diags)
 	}
 	if own, same := plan.sameBackend(ctx, state, diags); !same {
 		plan.open()
@@ -123,6 +120,34 @@ func (r *policy) planUpdate(ctx context.Context, plan, state *policyModel, diags
 		diags.Append(state.Reasons.ElementsAs(ctx, &reasons, false)...)
 		diags.AddAttributeWarning(path.Root("enforced"), fmt.Sprintf("Policy %s does not hold", name),
 			fmt.Sprintf("What is missing: %s. The apply enforces it again.", strings.Join(reasons, "; ")))
+	}
+	if k, ok := plan.kind(); ok && k.previous != nil && plan.Previous.IsUnknown() && !plan.ClusterID.IsUnknown() && !k.object(plan).IsUnknown() {
+		plan.Previous = k.previous(ctx, plan, state, diags)
+	}
+}
+
+// claimUpdate claims what the planned policy has beside its name: what it had before like
+// one that the state has, and what is new to it like one to be created.
+func claimUpdate(ctx context.Context, plan, state *policyModel, cluster *conn.Cluster, moved bool, diags *diag.Diagnostics) {
+	k, ok := plan.kind()
+	if !ok || k.object(plan).IsUnknown() {
+		return
+	}
+	had := map[string]bool{}
+	if before, ok := state.kind(); ok && !moved {
+		for _, c := range before.claimed(ctx, state, cluster, diags) {
+			had[c.key] = true
+		}
+	}
+	for _, c := range k.claimed(ctx, plan, cluster, diags) {
+		switch {
+		case had[c.key]:
+			if claimsOf(cluster).other(c.key) {
+				diags.AddAttributeWarning(c.at, c.summary, c.detail)
+			}
+		case claimsOf(cluster).create(c.key):
+			diags.AddAttributeError(c.at, c.summary, c.detail+wayOut)
+		}
 	}
 }
 

@@ -36,6 +36,10 @@ const (
 	defaultDelete = 5 * time.Minute
 )
 
+// leaveLate is how long an update that was interrupted may take to leave the cluster that
+// the policy was on before.
+const leaveLate = 10 * time.Second
+
 // keyVersion of the private state is always there: an object without it is new.
 const keyVersion = "v"
 
@@ -297,18 +301,20 @@ func (r *policy) Update(ctx context.Context, req resource.UpdateRequest, resp *r
 		resp.Diagnostics.Append(keepSeen(ctx, resp.Private, b)...)
 	}
 	if err != nil {
-		next := "What was held before is still held where it was there."
-		if _, ok := b.(remembering); ok {
+		k, _ := plan.kind()
+		written, next := b != nil && b.made(), "What was held before is still held where it was there."
+		switch {
+		case k.previous != nil && written:
 			next = stays(b)
+		case k.previous != nil:
+			next = "Nothing is changed."
 		}
 		r.addError(&resp.Diagnostics, b, summary, err, limit, next+" The next apply goes on.")
-		if k, _ := plan.kind(); b != nil && k.recorded && b.made() {
-			plan.found(ctx, reasonsOf(err), &resp.Diagnostics)
-			resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+		if !k.recorded || !written {
+			return // the state tells of what is still there
 		}
-		return
 	}
-	plan.found(ctx, nil, &resp.Diagnostics)
+	plan.found(ctx, reasonsOf(err), &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	if r.moved(ctx, cluster, &state) && replaced(&state, plan.ClusterID.ValueString()) {
 		r.leave(ctx, &state, &resp.Diagnostics)
@@ -321,12 +327,18 @@ func (r *policy) moved(ctx context.Context, cluster *conn.Cluster, state *policy
 	return r.cluster(ctx, state, &unsaid) != cluster
 }
 
-// leave removes the floor from the cluster that the policy was on before.
+// leave removes the policy from the cluster that it was on before, which no state will
+// tell of any more: an interrupt does not stop that at once.
 func (r *policy) leave(ctx context.Context, m *policyModel, diags *diag.Diagnostics) {
+	if ctx.Err() != nil {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLate)
+		defer cancel()
+		ctx = late
+	}
 	var found diag.Diagnostics
 	r.remove(ctx, m, &found)
 	for _, d := range found {
-		diags.AddWarning(fmt.Sprintf("Policy %s may still hold nodes of its former cluster", m.Name.ValueString()), d.Summary()+": "+d.Detail())
+		diags.AddWarning(fmt.Sprintf("Policy %s may still be on its former cluster", m.Name.ValueString()), d.Summary()+": "+d.Detail())
 	}
 }
 
@@ -348,10 +360,6 @@ func (r *policy) Delete(ctx context.Context, req resource.DeleteRequest, resp *r
 func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnostics) {
 	name := m.Name.ValueString()
 	summary := fmt.Sprintf("Policy %s was not removed", name)
-	cluster := r.begin(ctx, m, summary, diags)
-	if cluster == nil {
-		return
-	}
 	k, ok := m.kind()
 	if !ok {
 		return // the state tells of nothing
@@ -359,9 +367,14 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 	if k.keeps != nil && k.keeps(ctx, m, diags) {
 		return
 	}
+	cluster := r.begin(ctx, m, summary, diags)
+	if cluster == nil {
+		return
+	}
 	id, err := r.clusterID(ctx, k, cluster)
 	if k.clusterID != nil && ray.IsKind(err, ray.KindNotFound, ray.KindUnsupported) {
-		return // what it was about is gone
+		diags.AddWarning(fmt.Sprintf("What policy %s changed is gone", name), fw.Sentence(err.Error())+" There is nothing left to put back.")
+		return
 	}
 	if err != nil {
 		fw.AddError(diags, path.Empty(), summary, err)
@@ -389,6 +402,6 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 		fw.AddError(diags, path.Empty(), summary, err)
 	}
 	if left != "" {
-		diags.AddWarning(fmt.Sprintf("Policy %s had nothing left to take back", name), left)
+		diags.AddWarning(fmt.Sprintf("Policy %s left something as it is", name), left)
 	}
 }

@@ -71,7 +71,7 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 			},
 			"enforced": schema.BoolAttribute{
 				Computed:            true,
-				MarkdownDescription: "Whether the policy held when the last apply ended or the last refresh looked. Where it is `false`, the next apply enforces it again.",
+				MarkdownDescription: "Whether the policy held when the last apply ended or the last refresh looked. Where it is `false`, the next apply enforces it again, and waits on where a wait was cut off.",
 			},
 			"reasons": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
@@ -79,7 +79,7 @@ func (r *policy) Schema(ctx context.Context, _ resource.SchemaRequest, resp *res
 			},
 			"previous": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "What the policy found where it changes what others made, as JSON: what `on_destroy = \"restore\"` puts back. After a create that was cut off before Terraform knew of it, what the next one found is what the first had written. Null for `node_floor` and `resource_floor`.",
+				MarkdownDescription: "What the policy found where it changes what others made, as JSON: what `on_destroy = \"restore\"` puts back. Where Terraform never knew of a write, since the apply was killed, what the next one finds is what that had written; and of a field that goes from one policy to another in one apply it may be what the first had written. Null for `node_floor` and `resource_floor`.",
 			},
 		},
 	}

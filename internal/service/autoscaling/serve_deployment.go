@@ -47,7 +47,9 @@ func serveDeploymentKind() kind {
 			return model.OnDestroy.ValueString() != onDestroyRestore
 		},
 		recorded: true, // only the state tells what was there before
-		changes:  true,
+		previous: func(context.Context, *policyModel, *policyModel, *diag.Diagnostics) types.String {
+			return types.StringUnknown()
+		},
 	}
 }
 

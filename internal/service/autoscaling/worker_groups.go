@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -27,9 +28,7 @@ func workerGroupsKind() kind {
 		backend: func(ctx context.Context, m *policyModel, pool *conn.Pool, cluster *conn.Cluster, id string, diags *diag.Diagnostics) backend {
 			return m.scaling(ctx, pool, cluster, id, diags)
 		},
-		same: func(_ context.Context, m, o *policyModel, _ *diag.Diagnostics) bool {
-			return m.WorkerGroups.Equal(o.WorkerGroups)
-		},
+		same:     sameWorkerGroups,
 		validate: validateWorkerGroups,
 		check:    checkWorkerGroups,
 		claims:   workerGroupClaims,
@@ -38,7 +37,7 @@ func workerGroupsKind() kind {
 			return g.OnDestroy.ValueString() != onDestroyRestore
 		},
 		recorded: true, // only the state tells what was there before
-		changes:  true,
+		previous: previousOfGroups,
 	}
 }
 
@@ -58,6 +57,9 @@ type scaling struct {
 	// found are the values of the last look: a plan was decided against them.
 	found                      kuberay.Values
 	workers, recreate, restore bool
+	// waiting is set where the last apply, as the state has it, ended before all that it
+	// waited for was there, or a refresh after it found something missing.
+	waiting bool
 
 	written bool
 }
@@ -74,7 +76,24 @@ func (m *policyModel) scaling(ctx context.Context, pool *conn.Pool, cluster *con
 		uid: uid, values: values, before: valuesOf(m.Previous),
 		workers: g.WaitForWorkers.IsNull() || g.WaitForWorkers.ValueBool(), recreate: g.AllowRecreate.ValueBool(),
 		restore: g.OnDestroy.ValueString() == onDestroyRestore,
+		waiting: m.Enforced.Equal(types.BoolValue(false)),
 	}
+}
+
+// previousOfGroups is known where the policy had all fields before.
+func previousOfGroups(ctx context.Context, plan, state *policyModel, diags *diag.Diagnostics) types.String {
+	g, _ := plan.workerGroups(ctx, diags)
+	values, known := g.values(ctx, diags)
+	before := valuesOf(state.Previous)
+	for f := range values {
+		_, had := before[f]
+		known = known && had
+	}
+	if !known {
+		return types.StringUnknown()
+	}
+	maps.DeleteFunc(before, func(f kuberay.Field, _ kuberay.Value) bool { _, ours := values[f]; return !ours })
+	return textOf(before)
 }
 
 // workerGroupsTarget is the RayCluster of the policy: its own, else the cluster's. It is
@@ -187,13 +206,14 @@ func (s *scaling) enforce(ctx context.Context) error {
 	}
 	change := s.change(now)
 	if err := refused(now.Findings(change.Want, kuberay.Intent{Recreate: s.recreate})); err != nil {
-		return err
+		return s.withRestored(change, err)
 	}
-	before := s.remember(now)
+	seen := now
 	now, old, err := client.Enforce(ctx, s.name, change, kuberay.Wait{Workers: s.workers, Patience: s.pool.MaxUnreachable(), Waiting: tellWaiting(ctx, s.policy, "worker groups")})
 	wait, waited := errors.AsType[*kuberay.WaitError](err)
 	if err == nil || waited || len(old) > 0 {
-		s.written, s.before = true, before
+		s.written = true
+		s.remember(seen, old)
 		s.look(now)
 	}
 	if c, ok := errors.AsType[*kuberay.ConflictError](err); ok {
@@ -205,32 +225,50 @@ func (s *scaling) enforce(ctx context.Context) error {
 	return err
 }
 
-// change is what is to be written to the RayCluster as it is.
+// change is what is to be written to the RayCluster as it is: the values, and what was
+// there before of fields that the policy lets go.
 func (s *scaling) change(now *kuberay.RayCluster) kuberay.Change {
-	c := kuberay.Change{UID: now.UID, Want: maps.Clone(s.values), Planned: s.found}
+	c := kuberay.Change{UID: now.UID, Want: maps.Clone(s.values), Planned: kuberay.Values{}}
+	maps.Copy(c.Planned, s.found)
 	if !s.restore {
 		return c
 	}
 	for f, v := range s.before {
 		_, ours := s.values[f]
 		if found, ok := now.Value(f); ok && !ours && found == s.last[f] && !claimsOf(s.cluster).isTaken(fieldKey(s.name, f)) {
-			c.Want[f] = v
+			c.Want[f], c.Planned[f] = v, found
 		}
 	}
 	return c
 }
 
-// remember is what was there before the policy, of all its fields.
-func (s *scaling) remember(now *kuberay.RayCluster) kuberay.Values {
+// withRestored says of an error of a change what in it the user did not write.
+func (s *scaling) withRestored(c kuberay.Change, err error) error {
+	var restored []string
+	for _, f := range c.Want.Fields() {
+		if _, ours := s.values[f]; !ours {
+			restored = append(restored, fmt.Sprintf("%s = %s", fieldText(f), valueText(f, c.Want[f])))
+		}
+	}
+	if len(restored) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\nBy on_destroy = \"restore\" this change puts back what was there before of what is no longer written here: %s", err, strings.Join(restored, ", "))
+}
+
+// remember notes what was there before the policy, of all its fields: old where it was
+// written over, else what was seen.
+func (s *scaling) remember(seen *kuberay.RayCluster, old kuberay.Values) {
 	before := kuberay.Values{}
 	for f := range s.values {
-		v, known := s.before[f]
-		if !known {
-			v, _ = now.Value(f)
+		before[f], _ = seen.Value(f)
+		for _, values := range []kuberay.Values{old, s.before} {
+			if v, known := values[f]; known {
+				before[f] = v
+			}
 		}
-		before[f] = v
 	}
-	return before
+	s.before = before
 }
 
 // look notes the values that the policy's fields have.
@@ -264,6 +302,8 @@ func (s *scaling) drift(ctx context.Context) (string, []string, error) {
 	switch {
 	case ray.IsKind(err, ray.KindNotFound):
 		return "", []string{fmt.Sprintf("RayCluster %s does not exist", s.name)}, nil
+	case ray.IsKind(err, ray.KindUnsupported): // an error would stand in the way of a destroy
+		return "", []string{fmt.Sprintf("RayCluster %s does not exist, and the Kubernetes of the provider has no custom resource RayCluster of ray.io/v1", s.name)}, nil
 	case err != nil:
 		return "", nil, err
 	}
@@ -273,7 +313,9 @@ func (s *scaling) drift(ctx context.Context) (string, []string, error) {
 		found, ok := now.Value(f)
 		switch {
 		case !ok:
-			reasons = append(reasons, fmt.Sprintf("group %s: the RayCluster has not just one of this name; its groups are %s", f.Group, strings.Join(now.Groups(), ", ")))
+			if why := fmt.Sprintf("group %s: %s", f.Group, now.Lacks(f.Group)); !slices.Contains(reasons, why) {
+				reasons = append(reasons, why)
+			}
 		case found != s.values[f]:
 			reasons = append(reasons, fmt.Sprintf("%s is %s, want %s", fieldText(f), valueText(f, found), valueText(f, s.values[f])))
 		}
@@ -281,7 +323,20 @@ func (s *scaling) drift(ctx context.Context) (string, []string, error) {
 	if d := now.Deployers(); len(d) > 0 && len(reasons) > 0 {
 		reasons = append(reasons, fmt.Sprintf("%s deployed the RayCluster and may have written this", strings.Join(d, " and ")))
 	}
-	return now.UID, reasons, nil
+	if s.waiting && len(reasons) == 0 && now.UID == s.uid {
+		reasons, err = s.pending(ctx, now)
+	}
+	return now.UID, reasons, err
+}
+
+// pending is what an apply whose wait ended early would still wait for. Once all was
+// there, workers may come and go: that is the autoscaler's.
+func (s *scaling) pending(ctx context.Context, now *kuberay.RayCluster) ([]string, error) {
+	client, err := s.pool.Kubernetes()
+	if err != nil {
+		return nil, err
+	}
+	return client.Pending(ctx, now, s.values, s.workers)
 }
 
 // release puts back what was there before, where a destroy shall and nobody has changed
@@ -299,6 +354,9 @@ func (s *scaling) release(ctx context.Context) (string, error) {
 	now, err := client.RayCluster(ctx, s.name)
 	if err != nil {
 		return "", err
+	}
+	if now.Deleting() {
+		return "", nil
 	}
 	change, left := kuberay.Change{UID: now.UID, Want: kuberay.Values{}, Planned: s.values}, []string(nil)
 	for _, f := range s.before.Fields() {
@@ -318,11 +376,13 @@ func (s *scaling) release(ctx context.Context) (string, error) {
 	if err := refused(now.Findings(change.Want, kuberay.Intent{Recreate: s.recreate})); err != nil {
 		return "", fmt.Errorf("what was there before can't be put back; set on_destroy = \"keep\" to leave it: %w", err)
 	}
-	if _, _, err := client.Enforce(ctx, s.name, change, kuberay.Wait{Patience: s.pool.MaxUnreachable()}); err != nil {
-		return "", err
+	_, _, err = client.Enforce(ctx, s.name, change, kuberay.Wait{Patience: s.pool.MaxUnreachable()})
+	if wait, ok := errors.AsType[*kuberay.WaitError](err); ok {
+		// It is written, which is all that a destroy is about.
+		left, err = append(left, fmt.Sprintf("nobody has taken it yet (%s)", strings.Join(wait.Reasons, "; "))), nil
 	}
-	if len(left) == 0 {
-		return "", nil
+	if err != nil || len(left) == 0 {
+		return "", err
 	}
 	return fmt.Sprintf("What was there before was put back in RayCluster %s, except: %s.", s.name, strings.Join(left, "; ")), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func workerGroupsAttribute() schema.SingleNestedAttribute {
 			},
 			"groups": schema.MapNestedAttribute{
 				Optional:            true,
-				MarkdownDescription: "Worker groups by their `groupName`. Groups that are not here stay as they are.",
+				MarkdownDescription: "Worker groups by their `groupName`. Groups that are not here, or null, stay as they are.",
 				Validators: []validator.Map{
 					mapvalidator.SizeAtLeast(1),
 					mapvalidator.KeysAre(stringvalidator.LengthAtLeast(1)),
@@ -81,7 +82,7 @@ func workerGroupsAttribute() schema.SingleNestedAttribute {
 			},
 			"wait_for_workers": schema.BoolAttribute{
 				Optional:            true,
-				MarkdownDescription: "Whether the apply waits until each group has `min_replicas` workers ready. It counts pods where it may list them, else it goes by the sum of all groups. Default: `true`.",
+				MarkdownDescription: "Whether the apply waits until each group has `min_replicas` workers ready. It counts pods where it may list them, else it goes by the sum of all groups. A suspended RayCluster has none to wait for. Where a wait ended early, the next apply waits on; once all were there, workers that come and go are no drift. Default: `true`.",
 			},
 			"allow_recreate": schema.BoolAttribute{
 				Optional:            true,
@@ -161,8 +162,8 @@ func (g workerGroupsModel) values(ctx context.Context, diags *diag.Diagnostics) 
 	set("", kuberay.UpscalingMode, g.UpscalingMode, g.UpscalingMode.ValueString())
 	for name, element := range g.Groups.Elements() {
 		object, ok := element.(types.Object)
-		if !ok || object.IsUnknown() || object.IsNull() {
-			known = false
+		if !ok || object.IsUnknown() || object.IsNull() { // null is a group left out
+			known = known && !element.IsUnknown()
 			continue
 		}
 		var group workerGroupModel
@@ -172,6 +173,16 @@ func (g workerGroupsModel) values(ctx context.Context, diags *diag.Diagnostics) 
 		set(name, kuberay.IdleTimeoutSeconds, group.IdleTimeout, seconds(group.IdleTimeout))
 	}
 	return values, known
+}
+
+// sameWorkerGroups reports whether m asks for the same values in the same RayCluster as
+// o, and for no wait that o did not have. What remains is for later changes alone.
+func sameWorkerGroups(ctx context.Context, m, o *policyModel, diags *diag.Diagnostics) bool {
+	a, _ := m.workerGroups(ctx, diags)
+	b, _ := o.workerGroups(ctx, diags)
+	values, known := a.values(ctx, diags)
+	old, _ := b.values(ctx, diags)
+	return known && maps.Equal(values, old) && a.KubeRay.Equal(b.KubeRay) && (a.WaitForWorkers.Equal(b.WaitForWorkers) || a.WaitForWorkers.Equal(types.BoolValue(false)))
 }
 
 // attributes are the names of the arguments by the keys of the custom resource.

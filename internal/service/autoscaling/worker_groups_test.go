@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/acctest/core"
@@ -20,6 +21,9 @@ import (
 var kubernetes = sync.OnceValues(func() (*kubetest.Server, error) {
 	return kubetest.Start(context.Background(), kubetest.Options{Operator: true})
 })
+
+// made counts the RayClusters.
+var made atomic.Int32
 
 // groups is a RayCluster of one test, and a working directory whose provider reaches it.
 type groups struct {
@@ -36,6 +40,7 @@ func rayCluster(t *testing.T, change func(kubetest.Object)) *groups {
 	}
 	g := &groups{t: t, server: s}
 	name := strings.ToLower(strings.NewReplacer("TestRealWorkerGroups_", "", "_", "-", "/", "-", " ", "-").Replace(t.Name()))
+	name += fmt.Sprintf("-%d", made.Add(1)) // a test may have several
 	if g.object, err = s.CreateRayCluster(t.Context(), kubetest.RayClusterOptions{Name: name, Change: change}); err != nil {
 		t.Fatal(err)
 	}
@@ -397,9 +402,14 @@ func TestRealWorkerGroups_byTheCluster(t *testing.T) {
 	mustContain(t, other.Plan().Diagnostics().Errors(), "no RayCluster is named: set worker_groups.kuberay")
 }
 
-// A Kubernetes without KubeRay.
+// A Kubernetes without KubeRay, one where the policy was before, and one whose operator
+// never looks.
 func TestRealWorkerGroups_noKubeRay(t *testing.T) {
 	t.Parallel()
+	was := rayCluster(t, nil)
+	moved := was.terraform(kubetest.User{}, nil)
+	moved.Resource(policy, was.policy(m{"min_replicas": 2}, m{"on_destroy": "restore"}))
+	moved.MustApply()
 	s, err := kubetest.Start(t.Context(), kubetest.Options{NoCRDs: true})
 	if err != nil {
 		t.Fatal(err)
@@ -411,4 +421,29 @@ func TestRealWorkerGroups_noKubeRay(t *testing.T) {
 	p := tf.Plan()
 	mustContain(t, p.Diagnostics().Warnings(), "this Kubernetes has no custom resource RayCluster")
 	mustContain(t, p.Apply().Diagnostics().Errors(), "this Kubernetes has no custom resource RayCluster")
+
+	moved.Provider(m{"owner": "o", "kubernetes": m{"config_path": s.Admin.Kubeconfig}})
+	mustContain(t, moved.Plan().Diagnostics(), "has no custom resource RayCluster")
+	r := moved.Destroy()
+	mustContain(t, r.Diagnostics().Warnings(), "What policy p changed is gone")
+	if r.Diagnostics().HasErrors() {
+		t.Error(r.Diagnostics())
+	}
+
+	if err := s.InstallCRDs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if g.object, err = s.CreateRayCluster(t.Context(), kubetest.RayClusterOptions{Name: "ray"}); err != nil {
+		t.Fatal(err)
+	}
+	config := g.policy(m{"min_replicas": 2}, m{"on_destroy": "restore"})
+	config["timeouts"] = m{"create": "1s", "delete": "1s"}
+	tf.Resource(policy, config)
+	mustContain(t, tf.Apply().Diagnostics().Errors(), "no KubeRay operator has ever looked at the RayCluster")
+	r = tf.Destroy()
+	mustContain(t, r.Diagnostics().Warnings(), "nobody has taken it yet (no KubeRay operator has ever looked at the RayCluster)")
+	if r.Diagnostics().HasErrors() {
+		t.Error(r.Diagnostics())
+	}
+	g.mustBe(asMade)
 }
