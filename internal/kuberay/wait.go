@@ -82,7 +82,7 @@ func (c *Client) Enforce(ctx context.Context, name Name, change Change, w Wait) 
 }
 
 // await waits until the operator has taken what was written to now.
-func (c *Client) await(ctx context.Context, now *RayCluster, want Values, w Wait, before map[string]string) (*RayCluster, error) {
+func (c *Client) await(ctx context.Context, now *RayCluster, want Values, w Wait, before map[string]refusal) (*RayCluster, error) {
 	generation := now.meta.Generation
 	reasons, lost := []string(nil), time.Time{}
 	for start := time.Now(); ; {
@@ -114,7 +114,7 @@ func (c *Client) await(ctx context.Context, now *RayCluster, want Values, w Wait
 }
 
 // missing looks at the RayCluster again: what is not yet as the change wants it.
-func (c *Client) missing(ctx context.Context, of *RayCluster, generation int64, want Values, workers bool, before map[string]string) (*RayCluster, []string, error) {
+func (c *Client) missing(ctx context.Context, of *RayCluster, generation int64, want Values, workers bool, before map[string]refusal) (*RayCluster, []string, error) {
 	now, err := c.RayCluster(ctx, of.Name)
 	if err != nil {
 		return of, nil, err
@@ -127,10 +127,9 @@ func (c *Client) missing(ctx context.Context, of *RayCluster, generation int64, 
 		if err != nil {
 			return now, nil, err
 		}
-		for id, version := range after {
-			if before[id] != version {
-				note, _, _ := strings.Cut(version, "\x00")
-				return now, nil, &refused{&ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("change RayCluster %s", now.Name), Message: "the KubeRay operator refuses it: " + note}}
+		for id, said := range after {
+			if before[id] != said {
+				return now, nil, &refused{&ray.Error{Kind: ray.KindInvalid, Op: fmt.Sprintf("change RayCluster %s", now.Name), Message: "the KubeRay operator refuses it: " + said.note}}
 			}
 		}
 	}
@@ -268,9 +267,12 @@ func (c *Client) workers(ctx context.Context, r *RayCluster, group string) (read
 	return ready, pending, nil
 }
 
-// refusals are the Events by which the operator said that it does not reconcile a
-// RayCluster: their text and version by name. None where events may not be listed.
-func (c *Client) refusals(ctx context.Context, name Name, uid string) (map[string]string, error) {
+// refusal is an Event by which the operator says that it does not reconcile a RayCluster.
+// Said again, it has another version.
+type refusal struct{ note, version string }
+
+// refusals are those there are, by the Event's name. None where events may not be listed.
+func (c *Client) refusals(ctx context.Context, name Name, uid string) (map[string]refusal, error) {
 	k := call{op: fmt.Sprintf("list the events of RayCluster %s", name), verb: "list", resource: "events", namespace: name.Namespace}
 	selector := "type=Warning,involvedObject.kind=RayCluster,involvedObject.name=" + name.Name
 	if uid != "" {
@@ -284,12 +286,12 @@ func (c *Client) refusals(ctx context.Context, name Name, uid string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]string{}
+	out := map[string]refusal{}
 	for _, o := range list.Items {
 		reason, _ := o.Object["reason"].(string)
 		note, _ := o.Object["message"].(string)
 		if strings.HasPrefix(reason, "InvalidRayCluster") {
-			out[o.GetName()] = note + "\x00" + o.GetResourceVersion()
+			out[o.GetName()] = refusal{note, o.GetResourceVersion()}
 		}
 	}
 	return out, nil
