@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest/keeper"
 )
@@ -109,7 +108,7 @@ func (s *Server) start(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	if err := apiserver.waitFor(ctx, "the server to be ready", s.ready); err != nil {
+	if err := keeper.WaitFor(ctx, "the server to be ready", apiserver.name, apiserver.dead, s.ready); err != nil {
 		return err
 	}
 	if s.Admin, err = s.kubeconfig(s.Admin); err != nil {
@@ -225,35 +224,7 @@ func (s *Server) Log() string {
 	return b.String()
 }
 
-// waitFor polls ready until it returns nil, the context ends, or the process dies.
-func (p *process) waitFor(ctx context.Context, what string, ready func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case <-p.dead:
-			cancel(fmt.Errorf("%s ended", p.name))
-		case <-ctx.Done():
-		}
-	}()
-	return poll(ctx, what, ready)
-}
-
-// poll calls ready until it returns nil or the context ends, at most two minutes.
+// poll calls ready until it returns nil or the context ends.
 func poll(ctx context.Context, what string, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w (last: %w)", what, context.Cause(ctx), err)
-		}
-	}
+	return keeper.WaitFor(ctx, what, "", nil, ready)
 }

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest/keeper"
 )
@@ -423,23 +422,7 @@ func (n *Node) Stop(ctx context.Context) error {
 
 // waitFor polls ready until it returns nil, the context ends, or the node dies.
 func (n *Node) waitFor(ctx context.Context, what string, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-n.dead:
-			return fmt.Errorf("`ray start` ended while waiting for %s", what)
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w (last: %w)", what, ctx.Err(), err)
-		}
-	}
+	return keeper.WaitFor(ctx, what, "`ray start`", n.dead, ready)
 }
 
 // RayBin finds the ray command: the given one, $RAY_VENV/bin/ray, or the one in the

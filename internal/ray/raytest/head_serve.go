@@ -5,12 +5,11 @@ package raytest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
 )
 
 // serveCode is an application model:app with one deployment, Model.
@@ -50,56 +49,39 @@ func (h *Head) DeployServe(ctx context.Context, applications map[string]string) 
 	if err != nil {
 		return err
 	}
-	if err := h.serve(ctx, http.MethodPut, string(config), nil); err != nil {
+	if _, err := h.request(ctx, http.MethodPut, servePath, config); err != nil {
 		return err
 	}
-	tick := time.NewTicker(300 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	var failed error
+	err = h.self.waitFor(ctx, "the applications to run", func(ctx context.Context) error {
+		body, err := h.ServeApplications(ctx)
+		if err != nil {
+			return err
+		}
 		var all struct {
 			Applications map[string]struct{ Status, Message string }
 		}
-		if err := h.serve(ctx, http.MethodGet, "", &all); err != nil {
+		if err := json.Unmarshal(body, &all); err != nil {
 			return err
 		}
-		waiting := ""
 		for name := range applications {
 			switch app := all.Applications[name]; app.Status {
 			case "RUNNING":
 			case "DEPLOY_FAILED", "UNHEALTHY":
-				return fmt.Errorf("application %s is %s: %s", name, app.Status, app.Message)
+				failed = fmt.Errorf("application %s is %s: %s", name, app.Status, app.Message)
+				return nil
 			default:
-				waiting = name
+				return fmt.Errorf("application %s is %s", name, app.Status)
 			}
 		}
-		if waiting == "" {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for application %s: %w", waiting, context.Cause(ctx))
-		}
-	}
+		return nil
+	})
+	return errors.Join(err, failed)
 }
 
-// serve is a request about Serve.
-func (h *Head) serve(ctx context.Context, method, body string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, h.DashboardURL+"/api/serve/applications/", strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s of the Serve applications: status %d", method, resp.StatusCode)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.NewDecoder(resp.Body).Decode(out)
+const servePath = "/api/serve/applications/"
+
+// ServeApplications is what the head tells of Serve.
+func (h *Head) ServeApplications(ctx context.Context) ([]byte, error) {
+	return h.request(ctx, http.MethodGet, servePath, nil)
 }

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -46,20 +44,6 @@ func (s served) deploy(autoscaling string) {
 	}
 }
 
-func (s served) do(req *http.Request) []byte {
-	s.t.Helper()
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		s.t.Fatalf("status %d, %v: %s", resp.StatusCode, err, body)
-	}
-	return body
-}
-
 // servedApplication is what Serve tells of one.
 type servedApplication struct {
 	Status      string          `json:"status"`
@@ -88,14 +72,14 @@ func (a servedApplication) replicas() string {
 
 func (s served) applications() map[string]servedApplication {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.head.DashboardURL+"/api/serve/applications/", http.NoBody)
+	body, err := s.head.ServeApplications(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	var all struct {
 		Applications map[string]servedApplication `json:"applications"`
 	}
-	if err := json.Unmarshal(s.do(req), &all); err != nil {
+	if err := json.Unmarshal(body, &all); err != nil {
 		s.t.Fatal(err)
 	}
 	return all.Applications
