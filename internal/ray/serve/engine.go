@@ -15,15 +15,11 @@ import (
 type Engine struct {
 	dial func(context.Context) (*dashboard.Client, error)
 	turn chan struct{} // held by who reads and writes
-
-	look  chan struct{} // held by who reads, or uses, the rest
-	last  *State
-	since time.Time
 }
 
 // New is the engine of the cluster whose dashboard dial returns.
 func New(dial func(context.Context) (*dashboard.Client, error)) *Engine {
-	return &Engine{dial: dial, turn: make(chan struct{}, 1), look: make(chan struct{}, 1)}
+	return &Engine{dial: dial, turn: make(chan struct{}, 1)}
 }
 
 // State reads what Serve tells.
@@ -39,38 +35,6 @@ func (e *Engine) State(ctx context.Context) (*State, error) {
 	return Read(answer)
 }
 
-// Recent is State as it was at most age ago: many that look cost one request.
-func (e *Engine) Recent(ctx context.Context, age time.Duration) (*State, error) {
-	if err := hold(ctx, e.look); err != nil {
-		return nil, err
-	}
-	defer func() { <-e.look }()
-	if e.last != nil && time.Since(e.since) < age {
-		return e.last, nil
-	}
-	s, err := e.State(ctx)
-	if err == nil {
-		e.last, e.since = s, time.Now()
-	}
-	return s, err
-}
-
-// forget has the next look ask again.
-func (e *Engine) forget() {
-	e.look <- struct{}{}
-	e.last = nil
-	<-e.look
-}
-
-func hold(ctx context.Context, c chan struct{}) error {
-	select {
-	case c <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // mostWrites is how often a change is written that somebody overwrites each time.
 const mostWrites = 5
 
@@ -78,10 +42,12 @@ const mostWrites = 5
 // then returns no Config. The edit of the first look is returned, and whether something
 // was, or may have been, written.
 func (e *Engine) Change(ctx context.Context, edit func(*State) (Edit, error)) (first Edit, written bool, err error) {
-	if err := hold(ctx, e.turn); err != nil {
-		return Edit{}, false, err
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-ctx.Done():
+		return Edit{}, false, context.Cause(ctx)
 	}
-	defer func() { <-e.turn }()
 	for writes := 0; ; writes++ {
 		// It is known for sure only now: what an earlier look saw may be old.
 		s, err := e.State(ctx)
@@ -101,9 +67,7 @@ func (e *Engine) Change(ctx context.Context, edit func(*State) (Edit, error)) (f
 		case writes == mostWrites:
 			return first, written, overwritten(writes)
 		}
-		err = e.write(ctx, next, edit)
-		e.forget()
-		if err != nil {
+		if err := e.write(ctx, next, edit); err != nil {
 			return first, written || ray.OutcomeUnknown(err), err
 		}
 		written = true

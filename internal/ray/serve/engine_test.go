@@ -166,17 +166,3 @@ func TestEnforce_whatCannotBe(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-// Two looks at one time cost one request.
-func TestRecent(t *testing.T) {
-	t.Parallel()
-	f, e := engine(t)
-	for range 20 {
-		if _, err := e.Recent(t.Context(), time.Minute); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := f.Requests()["GET /api/serve/applications/"]; got != 1 {
-		t.Errorf("%d requests", got)
-	}
-}

@@ -115,6 +115,7 @@ func (s *serving) supported(ctx context.Context) error {
 }
 
 func (s *serving) enforce(ctx context.Context) error {
+	defer forget[*serve.State](s.cluster)
 	first, written, err := s.engine().Enforce(ctx, s.target, s.pool.MaxUnreachable(), tellWaiting(ctx, s.policy, "deployment"))
 	s.written = written
 	if written || err == nil {
@@ -160,7 +161,7 @@ func (s *serving) drift(ctx context.Context) (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	now, err := s.engine().Recent(ctx, fresh)
+	now, err := shared(ctx, s.cluster, s.engine().State)
 	if err != nil {
 		return "", nil, err
 	}
@@ -168,6 +169,7 @@ func (s *serving) drift(ctx context.Context) (string, []string, error) {
 }
 
 func (s *serving) release(ctx context.Context) (string, error) {
+	defer forget[*serve.State](s.cluster)
 	var left []string
 	_, _, err := s.engine().Change(ctx, func(now *serve.State) (serve.Edit, error) {
 		e, l, err := now.Restore(s.target, s.before)
@@ -198,7 +200,7 @@ func checkServeDeployment(ctx context.Context, r *policy, cluster *conn.Cluster,
 		}
 		return
 	}
-	now, err := s.engine().Recent(ctx, fresh)
+	now, err := shared(ctx, s.cluster, s.engine().State)
 	switch {
 	case ray.IsKind(err, ray.KindUnsupported):
 		find(fmt.Sprintf("Policy %s needs Ray Serve", s.policy), fw.Detail(err))

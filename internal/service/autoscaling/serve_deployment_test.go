@@ -155,7 +155,11 @@ func TestServeDeployment_two(t *testing.T) {
 	echo["name"] = "q"
 	tf.Resource("ray_autoscaling_policy.y", echo)
 	tf.MustApply()
+	f.ResetRequests()
 	tf.MustPlanNothing()
+	if got := f.Requests()["GET /api/serve/applications/"]; got != 1 {
+		t.Errorf("a refresh of both asked %d times", got)
+	}
 	again := serving(m{"min_replicas": 2}, nil)
 	again["name"] = "r"
 	tf.Resource("ray_autoscaling_policy.z", again)

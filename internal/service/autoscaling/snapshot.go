@@ -21,9 +21,22 @@ const fresh = 10 * time.Second
 
 type snapshotKey[T any] struct{}
 
+func snapshotOf[T any](cluster *conn.Cluster) *snapshot[T] {
+	s, _ := cluster.Value(snapshotKey[T]{}, func() any { return &snapshot[T]{turn: make(chan struct{}, 1)} }).(*snapshot[T]) // the key is of a type of this package's own
+	return s
+}
+
+// forget has the next shared of a T look again.
+func forget[T any](cluster *conn.Cluster) {
+	s := snapshotOf[T](cluster)
+	s.turn <- struct{}{}
+	s.at = time.Time{}
+	<-s.turn
+}
+
 // shared returns what look saw of the cluster, by this call or a moment ago.
 func shared[T any](ctx context.Context, cluster *conn.Cluster, look func(context.Context) (T, error)) (seen T, err error) {
-	s, _ := cluster.Value(snapshotKey[T]{}, func() any { return &snapshot[T]{turn: make(chan struct{}, 1)} }).(*snapshot[T]) // the key is of a type of this package's own
+	s := snapshotOf[T](cluster)
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
