@@ -13,7 +13,7 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 )
 
-// Modes of Config.PlanChecks and Config.OnUnreachable.
+// Modes of Config.PlanChecks, Config.OnUnreachable and Config.DestroyUnreachable.
 const (
 	PlanChecksWarn  = "warn"
 	PlanChecksError = "error"
@@ -21,6 +21,9 @@ const (
 
 	OnUnreachableError = "error"
 	OnUnreachableKeep  = "keep"
+
+	DestroyUnreachableError  = "error"
+	DestroyUnreachableForget = "forget"
 )
 
 // Defaults of Config.
@@ -92,11 +95,12 @@ type Config struct {
 	Retry          Retry
 	MaxUnreachable time.Duration
 	// MaxActiveJobs is per cluster and process; zero is no limit.
-	MaxActiveJobs   int
-	DefaultMetadata map[string]string
-	OnUnreachable   string
-	PlanChecks      string
-	ReadOnly        bool
+	MaxActiveJobs      int
+	DefaultMetadata    map[string]string
+	OnUnreachable      string
+	DestroyUnreachable string
+	PlanChecks         string
+	ReadOnly           bool
 
 	// Version is the provider's, for the User-Agent.
 	Version string
@@ -117,6 +121,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Retry.MinBackoff, DefaultMinBackoff)
 	setDefault(&c.Retry.MaxBackoff, max(DefaultMaxBackoff, c.Retry.MinBackoff))
 	setDefault(&c.OnUnreachable, OnUnreachableError)
+	setDefault(&c.DestroyUnreachable, DestroyUnreachableError)
 	setDefault(&c.PlanChecks, PlanChecksWarn)
 	return c
 }

@@ -108,6 +108,9 @@ func (p *Pool) PlanChecks() string { return p.cfg.PlanChecks }
 // OnUnreachable is one of the OnUnreachable constants.
 func (p *Pool) OnUnreachable() string { return p.cfg.OnUnreachable }
 
+// DestroyUnreachable is one of the DestroyUnreachable constants.
+func (p *Pool) DestroyUnreachable() string { return p.cfg.DestroyUnreachable }
+
 // MaxUnreachable is how long a wait survives losing the cluster.
 func (p *Pool) MaxUnreachable() time.Duration { return p.cfg.MaxUnreachable }
 

@@ -6,9 +6,11 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/conn"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray"
 )
 
 // Service is what a package below internal/service offers to the provider.
@@ -37,6 +39,21 @@ func (r *Resource) Configure(_ context.Context, req resource.ConfigureRequest, r
 
 // Pool is nil before the provider is configured: while Terraform validates.
 func (r *Resource) Pool() *conn.Pool { return r.pool }
+
+// AddDestroyError reports a destroy that failed with err; summary says what was not
+// destroyed. Where the cluster can't be reached and the provider's destroy_unreachable
+// says so, that is a warning, with which the object leaves the state.
+func (r *Resource) AddDestroyError(ctx context.Context, diags *diag.Diagnostics, summary string, err error) {
+	unreachable := ray.IsUnreachable(err) && ctx.Err() == nil
+	switch {
+	case unreachable && r.pool.DestroyUnreachable() == conn.DestroyUnreachableForget:
+		diags.AddWarning(summary, Sentence(err.Error())+" Terraform forgets it, since the provider's destroy_unreachable is \"forget\". Where the cluster comes back, it may still be there.")
+	case unreachable:
+		diags.AddError(summary, Detail(err)+"\n\nFor a cluster that is gone for good, destroy_unreachable = \"forget\" in the provider's configuration lets a destroy go on without it. Terraform refreshes first: set on_unreachable = \"keep\" too, or use -refresh=false.")
+	default:
+		AddError(diags, path.Empty(), summary, err)
+	}
+}
 
 // DataSource is the base of a data source; embed it.
 type DataSource struct {

@@ -14,24 +14,25 @@ import (
 )
 
 type model struct {
-	Address         types.String `tfsdk:"address"`
-	Owner           types.String `tfsdk:"owner"`
-	Token           types.String `tfsdk:"token"`
-	TokenFile       types.String `tfsdk:"token_file"`
-	TokenHeader     types.String `tfsdk:"token_header"`
-	Headers         types.Map    `tfsdk:"headers"`
-	TLS             types.Object `tfsdk:"tls"`
-	Credentials     types.Map    `tfsdk:"credentials"`
-	Kubernetes      types.Object `tfsdk:"kubernetes"`
-	NoProxy         types.String `tfsdk:"no_proxy"`
-	RequestTimeout  fw.Duration  `tfsdk:"request_timeout"`
-	RequestRetry    types.Object `tfsdk:"request_retry"`
-	MaxUnreachable  fw.Duration  `tfsdk:"max_unreachable"`
-	MaxActiveJobs   types.Int64  `tfsdk:"max_active_jobs"`
-	DefaultMetadata types.Map    `tfsdk:"default_metadata"`
-	OnUnreachable   types.String `tfsdk:"on_unreachable"`
-	PlanChecks      types.String `tfsdk:"plan_checks"`
-	ReadOnly        types.Bool   `tfsdk:"read_only"`
+	Address            types.String `tfsdk:"address"`
+	Owner              types.String `tfsdk:"owner"`
+	Token              types.String `tfsdk:"token"`
+	TokenFile          types.String `tfsdk:"token_file"`
+	TokenHeader        types.String `tfsdk:"token_header"`
+	Headers            types.Map    `tfsdk:"headers"`
+	TLS                types.Object `tfsdk:"tls"`
+	Credentials        types.Map    `tfsdk:"credentials"`
+	Kubernetes         types.Object `tfsdk:"kubernetes"`
+	NoProxy            types.String `tfsdk:"no_proxy"`
+	RequestTimeout     fw.Duration  `tfsdk:"request_timeout"`
+	RequestRetry       types.Object `tfsdk:"request_retry"`
+	MaxUnreachable     fw.Duration  `tfsdk:"max_unreachable"`
+	MaxActiveJobs      types.Int64  `tfsdk:"max_active_jobs"`
+	DefaultMetadata    types.Map    `tfsdk:"default_metadata"`
+	OnUnreachable      types.String `tfsdk:"on_unreachable"`
+	DestroyUnreachable types.String `tfsdk:"destroy_unreachable"`
+	PlanChecks         types.String `tfsdk:"plan_checks"`
+	ReadOnly           types.Bool   `tfsdk:"read_only"`
 }
 
 type tlsModel struct {
@@ -60,15 +61,16 @@ type retryModel struct {
 // pool is told its name.
 func (m model) config(ctx context.Context, diags *diag.Diagnostics) conn.Config {
 	cfg := conn.Config{
-		Address:        m.Address.ValueString(),
-		Owner:          m.Owner.ValueString(),
-		NoProxy:        m.NoProxy.ValueString(),
-		RequestTimeout: m.RequestTimeout.Or(conn.DefaultRequestTimeout),
-		MaxUnreachable: m.MaxUnreachable.Or(conn.DefaultMaxUnreachable),
-		MaxActiveJobs:  int(m.MaxActiveJobs.ValueInt64()),
-		OnUnreachable:  m.OnUnreachable.ValueString(),
-		PlanChecks:     m.PlanChecks.ValueString(),
-		ReadOnly:       m.ReadOnly.ValueBool(),
+		Address:            m.Address.ValueString(),
+		Owner:              m.Owner.ValueString(),
+		NoProxy:            m.NoProxy.ValueString(),
+		RequestTimeout:     m.RequestTimeout.Or(conn.DefaultRequestTimeout),
+		MaxUnreachable:     m.MaxUnreachable.Or(conn.DefaultMaxUnreachable),
+		MaxActiveJobs:      int(m.MaxActiveJobs.ValueInt64()),
+		OnUnreachable:      m.OnUnreachable.ValueString(),
+		DestroyUnreachable: m.DestroyUnreachable.ValueString(),
+		PlanChecks:         m.PlanChecks.ValueString(),
+		ReadOnly:           m.ReadOnly.ValueBool(),
 		Credential: conn.Credential{
 			Token:       m.Token.ValueString(),
 			TokenFile:   m.TokenFile.ValueString(),

@@ -53,6 +53,7 @@ func TestConfigureRefusesWhatCannotBe(t *testing.T) {
 		"own header":          {m{"headers": m{"Host": "x"}}, `headers["Host"]`, "set by the provider itself"},
 		"no header":           {m{"headers": m{"X Team": "x"}}, `headers["X Team"]`, "is not one"},
 		"on_unreachable":      {m{"on_unreachable": "forget"}, "on_unreachable", "one of"},
+		"destroy_unreachable": {m{"destroy_unreachable": "keep"}, "destroy_unreachable", "one of"},
 		"plan_checks":         {m{"plan_checks": "on"}, "plan_checks", "one of"},
 	} {
 		t.Run(name, func(t *testing.T) {

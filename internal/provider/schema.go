@@ -186,6 +186,12 @@ func behaviourAttributes() map[string]schema.Attribute {
 				"A refused credential (401, 403) is always an error. Default: `error`.",
 			Validators: []validator.String{stringvalidator.OneOf(conn.OnUnreachableError, conn.OnUnreachableKeep)},
 		},
+		"destroy_unreachable": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "What a destroy does where the cluster can't be reached: `error`, or `forget` with a warning what was on it, as for clusters that are gone for good: what is forgotten goes on where the cluster comes back. " +
+				"Terraform refreshes before it destroys, so use it with `on_unreachable = \"keep\"` or `terraform destroy -refresh=false`. A refused credential (401, 403) is always an error. Default: `error`.",
+			Validators: []validator.String{stringvalidator.OneOf(conn.DestroyUnreachableError, conn.DestroyUnreachableForget)},
+		},
 		"plan_checks": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "What a plan does with what it finds out about the cluster and what may still change before apply: `warn`, `error`, or `off`, which does not ask. Default: `warn`.",

@@ -377,7 +377,7 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 		return
 	}
 	if err != nil {
-		fw.AddError(diags, path.Empty(), summary, err)
+		r.AddDestroyError(ctx, diags, summary, err)
 		return
 	}
 	if replaced(m, id) {
@@ -399,7 +399,7 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 	}
 	left, err := b.release(ctx)
 	if err != nil {
-		fw.AddError(diags, path.Empty(), summary, err)
+		r.AddDestroyError(ctx, diags, summary, err)
 	}
 	if left != "" {
 		diags.AddWarning(fmt.Sprintf("Policy %s left something as it is", name), left)

@@ -696,6 +696,7 @@ func TestClusterThatIsUnreachableOrUnknown(t *testing.T) {
 	if plan.ExitCode() != 0 {
 		t.Errorf("exit code %d with on_unreachable = keep\n%s", plan.ExitCode(), plan.Diagnostics())
 	}
+	mustContain(t, tf.Destroy().Diagnostics().Errors(), "Policy p was not removed", `destroy_unreachable = "forget"`)
 	if err := f.Up(); err != nil {
 		t.Fatal(err)
 	}

@@ -258,6 +258,16 @@ func TestRealWorkerGroups_destroyPasses(t *testing.T) {
 	if r := keeps.Destroy(); r.Diagnostics().HasErrors() {
 		t.Errorf("a destroy that restores nothing, without Kubernetes:\n%s", r.Diagnostics())
 	}
+
+	forgets := g.terraform(kubetest.User{}, nil)
+	forgets.Resource(policy, h.policy(m{"min_replicas": 3}, m{"on_destroy": "restore", "wait_for_workers": false}))
+	forgets.MustApply()
+	forgets.Provider(m{"owner": "o", "kubernetes": m{"host": "https://127.0.0.1:1"}, "on_unreachable": "keep", "destroy_unreachable": "forget"})
+	r := forgets.Destroy()
+	mustContain(t, r.Diagnostics().Warnings(), "Policy p was not removed", "Terraform forgets it")
+	if r.ExitCode() != 0 || forgets.State(policy) != nil {
+		t.Errorf("a destroy without Kubernetes that may forget: exit code %d\n%s", r.ExitCode(), r.Diagnostics())
+	}
 }
 
 // What a change puts back of fields that are no longer written is told apart from what is.

@@ -454,7 +454,7 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 		resp.Diagnostics.AddAttributeError(path.Root("stop_timeout"), summary,
 			fw.Detail(err)+" Destroy again, raise stop_timeout, or set on_destroy = \"abandon\" (and apply) to leave the job alone.")
 	case err != nil:
-		fw.AddError(&resp.Diagnostics, path.Empty(), summary, err)
+		r.AddDestroyError(ctx, &resp.Diagnostics, summary, err)
 	case ending == jobs.NotOurs:
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Job %s is not on this cluster any more", m.label()),
 			fmt.Sprintf("Submission %s belonged to cluster %s; what answers at %s now is another cluster, or another job under that id. Nothing was stopped or deleted.", id, orUnknown(m.ClusterID.ValueString()), cluster.Address()))
@@ -464,7 +464,7 @@ func (r *jobResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	case m.onDestroy() == destroyDelete:
 		for _, ref := range m.earlierRefs(ctx) {
 			if _, err := engine.End(ctx, ref, true, m.stopTimeout()); err != nil {
-				fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("An earlier attempt of job %s was not deleted", m.label()), err)
+				r.AddDestroyError(ctx, &resp.Diagnostics, fmt.Sprintf("An earlier attempt of job %s was not deleted", m.label()), err)
 			}
 		}
 	}

@@ -573,6 +573,38 @@ func TestFakeJob_unreachableNeverDropsState(t *testing.T) {
 	requireState(t, tf, "status", "RUNNING")
 }
 
+func TestFakeJob_destroyWithoutItsCluster(t *testing.T) {
+	tf, fake := newTest(t)
+	provider := func(more config) {
+		tf.Provider(with(config{"address": fake.URL(), "owner": "test", "request_retry": config{"max_attempts": 1}}, more))
+	}
+	tf.Resource(addr, config{"name": "a", "entrypoint": forever, "wait_for": "RUNNING"})
+	tf.MustApply()
+	fake.Down()
+	provider(config{"on_unreachable": "keep"})
+	requireSaid(t, tf.Destroy().Diagnostics().Errors(), `Job "a" was not destroyed`, "connection refused", `destroy_unreachable = "forget"`)
+	requireState(t, tf, "status", "RUNNING")
+	provider(config{"destroy_unreachable": "forget"})
+	requireSaid(t, tf.Destroy().Diagnostics().Errors(), "could not be refreshed", "connection refused")
+	requireState(t, tf, "status", "RUNNING")
+
+	// A cluster that answers is not unreachable, whatever it answers.
+	if err := fake.Up(); err != nil {
+		t.Fatal(err)
+	}
+	provider(config{"on_unreachable": "keep", "destroy_unreachable": "forget"})
+	fake.Fail(raytest.Match{Route: "DELETE /api/jobs/{id}"}, raytest.AnswerWith(403, "text/plain; charset=utf-8", "not for you"))
+	requireSaid(t, tf.Destroy().Diagnostics().Errors(), `Job "a" was not destroyed`, "not for you")
+	requireState(t, tf, "status", "RUNNING")
+
+	fake.Down()
+	r := tf.Destroy()
+	requireSaid(t, r.Diagnostics().Warnings(), `Job "a" was not destroyed`, "Terraform forgets it", "it may still be there")
+	if r.ExitCode() != 0 || tf.State(addr) != nil {
+		t.Errorf("exit code %d, state %v\n%s", r.ExitCode(), tf.State(addr), r.Diagnostics())
+	}
+}
+
 func TestFakeJob_readOnlyPlansAndRefusesToWrite(t *testing.T) {
 	tf, fake := newTest(t)
 	tf.Provider(config{"address": fake.URL(), "owner": "test", "read_only": true})
