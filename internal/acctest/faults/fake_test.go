@@ -131,15 +131,16 @@ func (x *trial) request(route string, f raytest.Fault) {
 		d.clean()
 		x.change(d, true)
 	default:
+		packages := route == getPackage || route == putPackage
 		x.someJobs(d, false)
-		if route == getPackage || route == putPackage {
-			d.packaged("ray_job.j0")
+		if packages {
+			d.packaged(d.addresses()...)
 		}
 		if x.chance(0.4) {
 			d.clean()
-			x.change(d, route != postJob && route != putPackage && route != getPackage)
-			if route == putPackage {
-				d.packaged("ray_job.j0")
+			x.change(d, !packages && route != postJob)
+			if packages {
+				d.packaged(d.addresses()...) // anew, or there is nothing to upload
 			}
 		}
 	}

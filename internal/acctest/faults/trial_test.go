@@ -244,13 +244,15 @@ func (d *desk) service(addr string, more config) {
 	d.job(addr, more)
 }
 
-// packaged gives a job a working_dir.
-func (d *desk) packaged(addr string) {
-	dir := d.trial.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "main.py"), []byte(addr), 0o600); err != nil {
-		d.trial.Fatal(err)
+// packaged gives jobs a working_dir whose content nobody has uploaded yet.
+func (d *desk) packaged(addrs ...string) {
+	for _, addr := range addrs {
+		dir := d.trial.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "main.py"), fmt.Appendf(nil, "# %d", d.trial.Uint64()), 0o600); err != nil {
+			d.trial.Fatal(err)
+		}
+		d.job(addr, config{"working_dir": dir})
 	}
-	d.job(addr, config{"working_dir": dir})
 }
 
 func name(addr string) string { return addr[len("ray_job."):] }
