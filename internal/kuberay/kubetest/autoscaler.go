@@ -75,23 +75,12 @@ func (c *RayCluster) StartAutoscaler(ctx context.Context) (*Autoscaler, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, err := c.server.Account(ctx, c.Namespace, c.Name+"-autoscaler", autoscalerRules...)
-	if err != nil {
-		return nil, err
-	}
-	token := c.server.file("token-" + c.Namespace + "-" + c.Name)
-	if err := os.WriteFile(token, []byte(user.Token), 0o600); err != nil {
-		return nil, err
-	}
-	server, err := url.Parse(c.server.URL)
+	token, env, err := c.inPod(ctx)
 	if err != nil {
 		return nil, err
 	}
 	a := &Autoscaler{cmd: exec.Command(filepath.Join(filepath.Dir(ray), "python"), "-c", autoscalerScript, c.Name, c.Namespace, token)}
-	a.cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + c.server.Dir, "KUBERNETES_SERVICE_HOST=" + server.Hostname(),
-		"KUBERNETES_SERVICE_PORT_HTTPS=" + server.Port(), "RAY_KUBERAY_CA_CERT_PATH=" + c.server.CAFile,
-	}
+	a.cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+c.server.Dir)
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	a.cmd.Stderr = &a.logs
 	in, err := a.cmd.StdinPipe()
@@ -104,6 +93,24 @@ func (c *RayCluster) StartAutoscaler(ctx context.Context) (*Autoscaler, error) {
 	}
 	a.in, a.out = in, bufio.NewReader(out)
 	return a, a.cmd.Start()
+}
+
+// inPod is what the autoscaler finds in its pod to reach the API server: the file with
+// its service account's token, and variables of its environment.
+func (c *RayCluster) inPod(ctx context.Context) (token string, env []string, err error) {
+	user, err := c.server.Account(ctx, c.Namespace, c.Name+"-autoscaler", autoscalerRules...)
+	if err != nil {
+		return "", nil, err
+	}
+	server, err := url.Parse(c.server.URL)
+	if err != nil {
+		return "", nil, err
+	}
+	token = c.server.file("token-" + c.Namespace + "-" + c.Name)
+	return token, []string{
+		"KUBERNETES_SERVICE_HOST=" + server.Hostname(), "KUBERNETES_SERVICE_PORT_HTTPS=" + server.Port(),
+		"RAY_KUBERAY_CA_CERT_PATH=" + c.server.CAFile,
+	}, os.WriteFile(token, []byte(user.Token), 0o600)
 }
 
 // Config reads the RayCluster as the autoscaler does before each round.

@@ -14,7 +14,8 @@
 // What is real: kube-apiserver and etcd (authentication, RBAC, schemas, conflicts,
 // events, the proxy to services), KubeRay's operator and its custom resource
 // definitions, and Ray's own autoscaler code, which reads and patches a RayCluster
-// as it does in a head pod (StartAutoscaler).
+// as it does in a head pod: where the test decides what it does (StartAutoscaler), or
+// for the load of the Ray that the pods run (RunPods).
 //
 // What stands in, as far as the operator and the provider can see it:
 //
@@ -25,7 +26,8 @@
 //   - for the controller of endpoints and the network of pods, RayCluster.ServeHead,
 //     which leads what is asked of the head's service to a server of this machine.
 //
-// Nothing runs in the pods. There is no scheduler and no controller manager: no
-// pod has a node, a deleted namespace stays Terminating, and nothing else that a
-// controller would do happens.
+// Nothing runs in the pods unless RunPods runs it, as processes of this machine, which
+// share its address: autoscaler v1, which knows nodes by theirs, would not do. There is
+// no scheduler and no controller manager: no pod has a node, a deleted namespace stays
+// Terminating, and nothing else that a controller would do happens.
 package kubetest

@@ -62,6 +62,7 @@ type Server struct {
 type process struct {
 	name string
 	log  string
+	self *os.Process
 	dead chan struct{}
 }
 
@@ -150,11 +151,20 @@ func (s *Server) ready(ctx context.Context) error {
 	return s.Do(ctx, Request{Path: "/readyz"}, nil)
 }
 
-// run starts a program of s.bin, which ends with the server. It sees none of the
-// environment that steers Kubernetes' clients or proxies.
+// run starts a program of s.bin.
 func (s *Server) run(name string, env []string, args ...string) (*process, error) {
+	p, err := s.runAs(name, filepath.Join(s.bin, name), env, args...)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("no %s in %s: `make kube` builds it", name, s.bin)
+	}
+	return p, err
+}
+
+// runAs starts a program, which ends with the server. It sees none of the environment
+// that steers Kubernetes' clients or proxies.
+func (s *Server) runAs(name, program string, env []string, args ...string) (*process, error) {
 	p := &process{name: name, log: s.file(name + ".log"), dead: make(chan struct{})}
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	cmd := exec.Command(program, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, s.mark()}, env...)
 	cmd.Dir = s.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -164,11 +174,9 @@ func (s *Server) run(name string, env []string, args ...string) (*process, error
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			err = fmt.Errorf("no %s in %s: `make kube` builds it", name, s.bin)
-		}
 		return nil, errors.Join(err, out.Close())
 	}
+	p.self = cmd.Process
 	go func() {
 		defer close(p.dead)
 		// The exit status says nothing: a stopped process ends with one too.

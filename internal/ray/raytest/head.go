@@ -72,6 +72,8 @@ type Head struct {
 	self     *Node
 	restarts int
 
+	adding sync.Mutex // one node at a time: two would take the same names for their sockets
+
 	mu    sync.Mutex
 	nodes []*Node
 	count int
@@ -216,8 +218,11 @@ func (h *Head) startAgain(ctx context.Context, before *Node) (*Node, error) {
 	return n, n.waitAlive(ctx)
 }
 
-// AddNode adds a worker node and returns when Ray counts it as alive.
+// AddNode adds a worker node and returns when Ray counts it as alive. Calls at once wait
+// for each other.
 func (h *Head) AddNode(ctx context.Context, opts NodeOptions) (*Node, error) {
+	h.adding.Lock()
+	defer h.adding.Unlock()
 	h.mu.Lock()
 	h.count++
 	name := "node-" + strconv.Itoa(h.count)
