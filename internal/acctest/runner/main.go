@@ -47,10 +47,24 @@ const (
 	// slowAcc are the slow ones that need a CLI.
 	slowAcc = `^TestSlowAcc`
 	notUnit = realTests + "|" + accTests + "|" + slowTests
+	// slowReal are those that need none.
+	slowReal = `^TestSlow([^A]|A[^c]|Ac[^c])`
 )
 
-// slowCLI is the part of the slow ring that goes through the CLIs.
-const slowCLI = "slow cli"
+// ring is a ring on a real Ray: which tests are its own, and which are others'.
+type ring struct{ name, own, others string }
+
+// The rings on a real Ray: those without a CLI, and those that are run once for each.
+var (
+	onRay = []ring{
+		{"real", realTests, accTests + "|" + slowTests},
+		{"slow", slowReal, realTests + "|" + accTests + "|" + slowAcc},
+	}
+	onCLIs = []ring{
+		{"cli", accTests, realTests + "|" + slowTests},
+		{"slow cli", slowAcc, realTests + "|" + accTests + "|" + slowReal},
+	}
+)
 
 // options are the command line.
 type options struct {
@@ -156,15 +170,21 @@ func (r *runner) toolModules(ctx context.Context) error {
 func (r *runner) onHead(ctx context.Context) error {
 	packages := map[string][]string{}
 	found := 0
-	for ring, tests := range map[string]string{"real": realTests, "cli": accTests, "slow": slowTests, slowCLI: slowAcc} {
-		if base, _, _ := strings.Cut(ring, " "); !r.wants(base) || base == "slow" && len(r.rings) == 0 {
+	wanted, _, _ := strings.Cut(r.run, "/") // the rest is of subtests
+	matching, err := testFiles(".", wanted)
+	if err != nil {
+		return err
+	}
+	for _, x := range slices.Concat(onRay, onCLIs) {
+		if base, _, _ := strings.Cut(x.name, " "); !r.wants(base) || base == "slow" && len(r.rings) == 0 {
 			continue
 		}
-		list, err := testFiles(".", tests)
+		list, err := testFiles(".", x.own)
 		if err != nil {
 			return err
 		}
-		packages[ring] = list
+		list = slices.DeleteFunc(list, func(pkg string) bool { return !slices.Contains(matching, pkg) })
+		packages[x.name] = list
 		found += len(list)
 	}
 	if found == 0 {
@@ -194,20 +214,20 @@ func (r *runner) onThisHead(ctx context.Context, head *raytest.Head, packages ma
 		"RAYTEST_CLIENT_ADDRESS=" + head.ClientAddress,
 		"RAY_VENV=" + filepath.Dir(filepath.Dir(head.RayBin)),
 	}
-	for _, ring := range []struct{ name, pattern string }{{"real", realTests}, {"slow", slowTests}} {
-		if len(packages[ring.name]) == 0 {
+	for _, x := range onRay {
+		if len(packages[x.name]) == 0 {
 			continue
 		}
-		r.say("on a real Ray, without a CLI: %s", ring.name)
+		r.say("on a real Ray, without a CLI: %s", x.name)
 		j := job{
-			name: func(string) string { return ring.name }, packages: packages[ring.name], env: env,
-			args: []string{"-count=1", "-run", r.pattern(ring.pattern), "-skip", slowAcc}, verbose: true,
+			name: func(string) string { return x.name }, packages: packages[x.name], env: env,
+			args: r.args(x), verbose: true,
 		}
 		if err := r.goTest(ctx, j); err != nil {
 			return err
 		}
 	}
-	if len(packages["cli"])+len(packages[slowCLI]) == 0 {
+	if !slices.ContainsFunc(onCLIs, func(x ring) bool { return len(packages[x.name]) > 0 }) {
 		return nil
 	}
 	clis, err := r.clis(ctx)
@@ -221,14 +241,14 @@ func (r *runner) onThisHead(ctx context.Context, head *raytest.Head, packages ma
 	defer remove()
 	env = append(env, "RAYTEST_PROVIDER="+provider)
 	for _, c := range clis {
-		for _, ring := range []struct{ name, pattern string }{{"cli", accTests}, {slowCLI, slowAcc}} {
-			if len(packages[ring.name]) == 0 {
+		for _, x := range onCLIs {
+			if len(packages[x.name]) == 0 {
 				continue
 			}
 			r.say("on a real Ray, through %s", c.name)
 			j := job{
-				name: func(string) string { return c.name }, packages: packages[ring.name], env: append(c.env, env...),
-				args: []string{"-count=1", "-run", r.pattern(ring.pattern)}, verbose: true,
+				name: func(string) string { return c.name }, packages: packages[x.name], env: append(c.env, env...),
+				args: r.args(x), verbose: true,
 			}
 			if err := r.goTest(ctx, j); err != nil {
 				return err
@@ -254,12 +274,13 @@ func buildProvider(ctx context.Context) (file string, remove func(), err error) 
 	return file, func() { _ = os.RemoveAll(dir) }, nil
 }
 
-// pattern is the user's -run, else the ring's own.
-func (r *runner) pattern(ring string) string {
+// args have go test run the ring's tests, or those of them that the user's -run matches.
+func (r *runner) args(x ring) []string {
+	pattern := x.own
 	if r.run != "" {
-		return r.run
+		pattern = r.run
 	}
-	return ring
+	return []string{"-count=1", "-run", pattern, "-skip", x.others}
 }
 
 // cli is Terraform or OpenTofu, and what makes terraform-plugin-testing use it.

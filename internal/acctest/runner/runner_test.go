@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,27 @@ func TestTooOld_knowsTheFloor(t *testing.T) {
 	for version, want := range map[string]bool{"1.10.5": true, "1.11.0": false, "1.12.6": false, "1.9.0": true, "0.15.0": true, "2.0.0": false, "1.17.0-dev": false} {
 		if got := tooOld(version); got != want {
 			t.Errorf("tooOld(%q) = %t", version, got)
+		}
+	}
+}
+
+// Each test on a real Ray runs in one ring, also where a user asks for all by name.
+func TestRings_shareNoTest(t *testing.T) {
+	for _, r := range []*runner{{}, {options: options{run: "^Test"}}} {
+		for test, want := range map[string]string{
+			"TestReal": "real", "TestRealFoo": "real", "TestFoo_real": "real", "TestAccFoo": "cli",
+			"TestSlowFoo": "slow", "TestSlowActor": "slow", "TestSlowAppend": "slow", "TestSlowAccFoo": "slow cli",
+		} {
+			var in []string
+			for _, x := range slices.Concat(onRay, onCLIs) {
+				args := r.args(x)
+				if regexp.MustCompile(args[2]).MatchString(test) && !regexp.MustCompile(args[4]).MatchString(test) {
+					in = append(in, x.name)
+				}
+			}
+			if !slices.Equal(in, []string{want}) {
+				t.Errorf("with -run %q: %s runs in %q, want %q", r.run, test, in, want)
+			}
 		}
 	}
 }
