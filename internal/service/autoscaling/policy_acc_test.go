@@ -392,6 +392,19 @@ func named() cmp.Option {
 	return cmpopts.IgnoreSliceElements(func(p ray.PlacementGroup) bool { return p.Name == "" })
 }
 
+// install installs packages for jobs with this PYTHONPATH. They can't have them by pip of
+// their runtime_env: the nodes of this machine share, and delete, each other's, so that
+// what a job leaves behind can import no more.
+func (c cluster) install(packages ...string) (pythonPath string) {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	args := append([]string{"-m", "pip", "install", "--quiet", "--target", dir}, packages...)
+	if out, err := exec.CommandContext(c.t.Context(), filepath.Join(filepath.Dir(c.head.RayBin), "python"), args...).CombinedOutput(); err != nil {
+		c.t.Fatalf("%v\n%s", err, out)
+	}
+	return dir
+}
+
 // Ray Data and Ray Train overwrite the cluster-wide resource request every 20 s, for as
 // long as the cluster lives, and Train and Tune make placement groups of their own. A
 // node floor is none of that.
@@ -399,13 +412,7 @@ func TestSlowAccPolicy_besideRaysLibraries(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, raytest.HeadOptions{Autoscaler: autoscalerOf(t)})
 	w := acctest.NewWorkspace(t)
-	// Not by the jobs' pip and working_dir: the nodes of this machine share, and delete,
-	// each other's environments.
-	packages := t.TempDir()
-	pip := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(c.head.RayBin), "python"), "-m", "pip", "install", "--quiet", "--target", packages, "pandas", "pyarrow", "fsspec", "tensorboardX")
-	if out, err := pip.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	packages := c.install("pandas", "pyarrow", "fsspec", "tensorboardX")
 	floor := c.config(`small = { count = 2, resource = "small" }`)
 	w.Write("main.tf", floor)
 	w.Apply()
