@@ -159,7 +159,7 @@ func (s served) eventually(application string, most float64) {
 }
 
 // Where the config says nothing of autoscaling Ray builds the application anew, and what
-// the code said goes on.
+// the code said goes on. So it does for another autoscaling policy.
 func TestSlowAccPolicy_serveDeploymentFirst(t *testing.T) {
 	t.Parallel()
 	s := serveHead(t)
@@ -180,6 +180,16 @@ func TestSlowAccPolicy_serveDeploymentFirst(t *testing.T) {
 	}
 	if was, is := before["code"].replicas(), now["code"].replicas(); was == is {
 		t.Errorf("the replicas are the same, %s: the plan warns for nothing", is)
+	}
+
+	w.Write("main.tf", s.policy("code", `max_replicas = 4, policy = { policy_function = "ray.serve.autoscaling_policy:replica_queue_length_autoscaling_policy" }`))
+	if r := w.Run("plan"); !r.Contains("replaces the replicas of application code") {
+		t.Errorf("the plan of another policy does not say so:\n%s", r.Output)
+	}
+	w.Apply()
+	w.PlanNothing()
+	if was, is := now["code"].replicas(), s.applications()["code"].replicas(); was == is {
+		t.Errorf("with another policy the replicas are the same, %s: the plan warns for nothing", is)
 	}
 	w.Destroy()
 	s.eventually("code", 2)
