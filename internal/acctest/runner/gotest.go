@@ -48,14 +48,21 @@ func unitRing(pkg string) string {
 var testFunc = regexp.MustCompile(`(?m)^func (Test\w*)\(`)
 
 // testFiles returns the packages below dir ("./x") with a test whose name matches
-// the pattern. Nested modules are left out.
-func testFiles(dir, pattern string) ([]string, error) {
+// all patterns. Nested modules are left out.
+func testFiles(dir string, patterns ...string) ([]string, error) {
 	var found []string
-	name, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, err
+	var names []*regexp.Regexp
+	for _, pattern := range patterns {
+		name, err := regexp.Compile(pattern)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
 	}
-	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+	other := func(test []byte) bool {
+		return slices.ContainsFunc(names, func(name *regexp.Regexp) bool { return !name.Match(test) })
+	}
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -71,7 +78,7 @@ func testFiles(dir, pattern string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(testFunc.FindAllSubmatch(body, -1), func(m [][]byte) bool { return name.Match(m[1]) }) {
+		if slices.ContainsFunc(testFunc.FindAllSubmatch(body, -1), func(m [][]byte) bool { return !other(m[1]) }) {
 			found = append(found, "./"+filepath.ToSlash(filepath.Dir(p)))
 		}
 		return nil

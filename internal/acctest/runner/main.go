@@ -22,6 +22,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -51,20 +52,25 @@ const (
 	slowReal = `^TestSlow([^A]|A[^c]|Ac[^c])`
 )
 
-// ring is a ring on a real Ray: which tests are its own, and which are others'.
-type ring struct{ name, own, others string }
+// ring is a ring on a real Ray, and the names of its tests.
+type ring struct{ name, tests string }
 
 // The rings on a real Ray: those without a CLI, and those that are run once for each.
 var (
-	onRay = []ring{
-		{"real", realTests, accTests + "|" + slowTests},
-		{"slow", slowReal, realTests + "|" + accTests + "|" + slowAcc},
-	}
-	onCLIs = []ring{
-		{"cli", accTests, realTests + "|" + slowTests},
-		{"slow cli", slowAcc, realTests + "|" + accTests + "|" + slowReal},
-	}
+	onRay  = []ring{{"real", realTests}, {"slow", slowReal}}
+	onCLIs = []ring{{"cli", accTests}, {"slow cli", slowAcc}}
 )
+
+// others are the tests of the other rings.
+func (x ring) others() string {
+	var patterns []string
+	for _, y := range slices.Concat(onRay, onCLIs) {
+		if y != x {
+			patterns = append(patterns, y.tests)
+		}
+	}
+	return strings.Join(patterns, "|")
+}
 
 // options are the command line.
 type options struct {
@@ -171,19 +177,14 @@ func (r *runner) onHead(ctx context.Context) error {
 	packages := map[string][]string{}
 	found := 0
 	wanted, _, _ := strings.Cut(r.run, "/") // the rest is of subtests
-	matching, err := testFiles(".", wanted)
-	if err != nil {
-		return err
-	}
 	for _, x := range slices.Concat(onRay, onCLIs) {
 		if base, _, _ := strings.Cut(x.name, " "); !r.wants(base) || base == "slow" && len(r.rings) == 0 {
 			continue
 		}
-		list, err := testFiles(".", x.own)
+		list, err := testFiles(".", x.tests, wanted)
 		if err != nil {
 			return err
 		}
-		list = slices.DeleteFunc(list, func(pkg string) bool { return !slices.Contains(matching, pkg) })
 		packages[x.name] = list
 		found += len(list)
 	}
@@ -276,11 +277,7 @@ func buildProvider(ctx context.Context) (file string, remove func(), err error) 
 
 // args have go test run the ring's tests, or those of them that the user's -run matches.
 func (r *runner) args(x ring) []string {
-	pattern := x.own
-	if r.run != "" {
-		pattern = r.run
-	}
-	return []string{"-count=1", "-run", pattern, "-skip", x.others}
+	return []string{"-count=1", "-run", cmp.Or(r.run, x.tests), "-skip", x.others()}
 }
 
 // cli is Terraform or OpenTofu, and what makes terraform-plugin-testing use it.

@@ -55,6 +55,31 @@ func TestTree_namesNoMachine(t *testing.T) {
 	}
 }
 
+// A test that two rings would own is skipped by both.
+func TestTree_namesTellTheRing(t *testing.T) {
+	t.Parallel()
+	root := repositoryRoot(t)
+	for _, name := range files(t, root) {
+		if !strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if os.IsNotExist(err) { // deleted, not yet committed
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range testFunc.FindAllSubmatch(text, -1) {
+			for _, x := range slices.Concat(onRay, onCLIs) {
+				if regexp.MustCompile(x.tests).Match(m[1]) && regexp.MustCompile(x.others()).Match(m[1]) {
+					t.Errorf("%s: %s is a name of ring %s and of another", name, m[1], x.name)
+				}
+			}
+		}
+	}
+}
+
 // partOfPath reports whether a path goes on after before.
 func partOfPath(before []byte) bool {
 	if len(before) == 0 {
