@@ -188,11 +188,16 @@ func (a *Autoscaler) ended(ctx context.Context, err error) error {
 // Close ends the autoscaler and waits for it. Further calls do nothing.
 func (a *Autoscaler) Close() error {
 	a.stop.Do(func() {
-		a.err = errors.Join(a.in.Close(), a.cmd.Process.Kill())
-		if errors.Is(a.err, os.ErrProcessDone) {
-			a.err = nil
-		}
+		a.err = errors.Join(a.in.Close(), kill(a.cmd.Process))
 		_ = a.cmd.Wait() // it was killed, so this is an error
 	})
 	return a.err
+}
+
+// kill ends a process that may have ended by itself.
+func kill(p *os.Process) error {
+	if err := p.Kill(); !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
 }

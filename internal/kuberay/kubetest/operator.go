@@ -42,14 +42,31 @@ func (s *Server) kubelet(ctx context.Context) {
 	}
 }
 
-// pod is what the kubelet looks at.
+// pod is what kubelets, or those who stand in for them, look at.
 type pod struct {
-	Metadata struct{ Namespace, Name string }
-	Spec     struct {
+	Metadata struct {
+		Namespace, Name string
+		Labels          map[string]string
+	}
+	Spec struct {
 		NodeSelector map[string]string
-		Containers   []struct{ Name, Image string }
+		Containers   []struct {
+			Name, Image string
+			Env         []struct {
+				Name, Value string
+				ValueFrom   struct{ FieldRef struct{ FieldPath string } }
+			}
+		}
 	}
 	Status struct{ Phase string }
+}
+
+// report changes the status of a pod, as its kubelet does.
+func (s *Server) report(ctx context.Context, namespace, pod string, status Object) error {
+	return s.Do(ctx, Request{
+		Method: http.MethodPatch, Path: fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/status", namespace, pod),
+		Body: Object{"status": status}, ContentType: MergePatch,
+	}, nil)
 }
 
 // runPods runs the pods that are pending and returns the next free address.
@@ -62,9 +79,7 @@ func (s *Server) runPods(ctx context.Context, free netip.Addr) (netip.Addr, erro
 		if len(p.Spec.NodeSelector) > 0 {
 			continue
 		}
-		path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/status", p.Metadata.Namespace, p.Metadata.Name)
-		status := Object{"status": p.running(free, time.Now())}
-		err := s.Do(ctx, Request{Method: http.MethodPatch, Path: path, Body: status, ContentType: MergePatch}, nil)
+		err := s.report(ctx, p.Metadata.Namespace, p.Metadata.Name, p.running(free, time.Now()))
 		if err != nil && !HasStatus(err, http.StatusNotFound) {
 			return free, err
 		}

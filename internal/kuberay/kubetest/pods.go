@@ -7,7 +7,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -45,7 +44,7 @@ type Pods struct {
 // before its Ray is; one that is deleted ends its node as a scale-down does.
 func (c *RayCluster) RunPods(ctx context.Context) (*Pods, error) {
 	p := &Pods{cluster: c, nodes: map[string]*raytest.Node{}}
-	var head rayPod
+	var head pod
 	err := poll(ctx, c.Name+" to have a head pod", func(ctx context.Context) error {
 		pods, err := c.pods(ctx, "head")
 		if err == nil && len(pods) == 0 {
@@ -73,7 +72,7 @@ func (c *RayCluster) RunPods(ctx context.Context) (*Pods, error) {
 }
 
 // start makes the head known and begins to run the rest.
-func (p *Pods) start(ctx context.Context, head rayPod) error {
+func (p *Pods) start(ctx context.Context, head pod) error {
 	dashboard, err := url.Parse(p.Head.DashboardURL)
 	if err != nil {
 		return err
@@ -121,7 +120,7 @@ func (p *Pods) run(ctx context.Context) {
 }
 
 // follow starts what is new among the pods and ends what is gone.
-func (p *Pods) follow(ctx context.Context, pods []rayPod) {
+func (p *Pods) follow(ctx context.Context, pods []pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	there := map[string]bool{}
@@ -142,7 +141,7 @@ func (p *Pods) follow(ctx context.Context, pods []rayPod) {
 }
 
 // add runs the Ray of a worker pod.
-func (p *Pods) add(ctx context.Context, pod rayPod) {
+func (p *Pods) add(ctx context.Context, pod pod) {
 	args, env, err := pod.rayStart(ctx)
 	var node *raytest.Node
 	if err == nil {
@@ -182,11 +181,7 @@ func (p *Pods) Kill(ctx context.Context, pod string) error {
 	if err := node.Kill(ctx); err != nil {
 		return err
 	}
-	c := p.cluster
-	return c.server.Do(ctx, Request{
-		Method: http.MethodPatch, Path: "/api/v1/namespaces/" + c.Namespace + "/pods/" + pod + "/status", ContentType: MergePatch,
-		Body: Object{"status": Object{"phase": "Failed", "reason": "Killed"}},
-	}, nil)
+	return p.cluster.server.report(ctx, p.cluster.Namespace, pod, Object{"phase": "Failed", "reason": "Killed"})
 }
 
 // Err is what went wrong since the start, or nil.
@@ -212,35 +207,16 @@ func (p *Pods) Close() error {
 	}
 	var err error
 	if p.autoscaler != nil {
-		if err = p.autoscaler.self.Kill(); errors.Is(err, os.ErrProcessDone) {
-			err = nil
-		}
+		err = kill(p.autoscaler.self)
 	}
 	err = errors.Join(err, p.Head.Stop()) // what is being started ends with it
 	p.loop.Wait()
 	return err
 }
 
-// rayPod is a pod as far as its Ray is concerned.
-type rayPod struct {
-	Metadata struct {
-		Name, Namespace string
-		Labels          map[string]string
-	}
-	Spec struct {
-		Containers []struct {
-			Env []struct {
-				Name, Value string
-				ValueFrom   struct{ FieldRef struct{ FieldPath string } }
-			}
-		}
-	}
-	Status struct{ Phase string }
-}
-
 // pods are those of the cluster, of type head or worker.
-func (c *RayCluster) pods(ctx context.Context, of string) ([]rayPod, error) {
-	var list struct{ Items []rayPod }
+func (c *RayCluster) pods(ctx context.Context, of string) ([]pod, error) {
+	var list struct{ Items []pod }
 	selector := url.QueryEscape("ray.io/cluster=" + c.Name + ",ray.io/node-type=" + of)
 	err := c.server.Do(ctx, Request{Path: "/api/v1/namespaces/" + c.Namespace + "/pods?labelSelector=" + selector}, &list)
 	return list.Items, err
@@ -258,7 +234,7 @@ const startCommand = "KUBERAY_GEN_RAY_START_CMD"
 
 // rayStart are the arguments of `ray start` and the environment that the operator gave
 // to the pod.
-func (p rayPod) rayStart(ctx context.Context) (args, env []string, err error) {
+func (p pod) rayStart(ctx context.Context) (args, env []string, err error) {
 	command := ""
 	for _, v := range p.Spec.Containers[0].Env {
 		if v.Name == startCommand {
@@ -283,7 +259,7 @@ func (p rayPod) rayStart(ctx context.Context) (args, env []string, err error) {
 }
 
 // value is that of a variable: written there, or a field of the pod.
-func (p rayPod) value(written, field string) string {
+func (p pod) value(written, field string) string {
 	if label, ok := strings.CutPrefix(field, "metadata.labels['"); ok {
 		return p.Metadata.Labels[strings.TrimSuffix(label, "']")]
 	}
