@@ -40,6 +40,18 @@ func (r *Resource) Configure(_ context.Context, req resource.ConfigureRequest, r
 // Pool is nil before the provider is configured: while Terraform validates.
 func (r *Resource) Pool() *conn.Pool { return r.pool }
 
+// AddRefreshError reports that what, as in "Job a", could not be refreshed. Where the
+// cluster can't be reached and the provider's on_unreachable says so, that is a warning,
+// with which the state stays as it was.
+func (r *Resource) AddRefreshError(diags *diag.Diagnostics, what string, err error) {
+	summary := what + " could not be refreshed"
+	if ray.IsUnreachable(err) && r.pool.OnUnreachable() == conn.OnUnreachableKeep {
+		AddWarning(diags, path.Empty(), summary+" and is kept as it was", err)
+		return
+	}
+	AddError(diags, path.Empty(), summary, err)
+}
+
 // AddDestroyError reports a destroy that failed with err; summary says what was not
 // destroyed. Where the cluster can't be reached and the provider's destroy_unreachable
 // says so, that is a warning, with which the object leaves the state.

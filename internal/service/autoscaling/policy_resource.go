@@ -243,11 +243,8 @@ func (r *policy) Read(ctx context.Context, req resource.ReadRequest, resp *resou
 	b := k.backend(ctx, &m, r.Pool(), cluster, m.ClusterID.ValueString(), &resp.Diagnostics)
 	id, reasons, err := b.drift(ctx)
 	switch {
-	case err != nil && r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err):
-		fw.AddWarning(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Policy %s could not be refreshed and is kept as it was", name), err)
-		return
 	case err != nil:
-		fw.AddError(&resp.Diagnostics, path.Empty(), fmt.Sprintf("Policy %s could not be refreshed", name), err)
+		r.AddRefreshError(&resp.Diagnostics, "Policy "+name, err)
 		return
 	case replaced(&m, id):
 		m.found(ctx, []string{fmt.Sprintf("the cluster was replaced: %s was recorded, %s answers now", m.ClusterID.ValueString(), id)}, &resp.Diagnostics)

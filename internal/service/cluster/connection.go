@@ -104,14 +104,12 @@ func (r *connection) Read(ctx context.Context, req resource.ReadRequest, resp *r
 // unreadable keeps the state in any case: a cluster that can't be asked is not
 // one that is gone.
 func (r *connection) unreadable(m *connectionModel, err error, diags *diag.Diagnostics) {
-	label := m.label(r.Pool())
+	what := "The cluster " + m.label(r.Pool())
 	switch {
-	case !ray.IsUnreachable(err):
-		fw.AddError(diags, path.Empty(), fmt.Sprintf("The cluster %s could not be refreshed", label), err)
-	case r.Pool().OnUnreachable() == conn.OnUnreachableKeep:
-		fw.AddWarning(diags, path.Empty(), fmt.Sprintf("The cluster %s could not be refreshed and is kept as it was", label), err)
+	case !ray.IsUnreachable(err), r.Pool().OnUnreachable() == conn.OnUnreachableKeep:
+		r.AddRefreshError(diags, what, err)
 	default:
-		diags.AddError(fmt.Sprintf("The cluster %s could not be refreshed", label), fw.Detail(err)+
+		diags.AddError(what+" could not be refreshed", fw.Detail(err)+
 			"\n\nThe state is kept. With on_unreachable = \"keep\" in the provider's configuration this is a warning; terraform destroy -refresh=false removes what is in state without asking the cluster first.")
 	}
 }

@@ -264,11 +264,7 @@ func (r *jobResource) readRunning(ctx context.Context, engine *jobs.Engine, m *j
 
 // unreadable reports a cluster that could not be asked; the state stays as it is.
 func (r *jobResource) unreadable(m *jobModel, err error, diags *diag.Diagnostics) {
-	if r.Pool().OnUnreachable() == conn.OnUnreachableKeep && ray.IsUnreachable(err) {
-		fw.AddWarning(diags, path.Empty(), fmt.Sprintf("Job %s could not be refreshed and is kept as it was", m.label()), err)
-		return
-	}
-	fw.AddError(diags, path.Empty(), fmt.Sprintf("Job %s could not be refreshed", m.label()), err)
+	r.AddRefreshError(diags, "Job "+m.label(), err)
 }
 
 // readCluster is the cluster to refresh from. One that the configuration no longer
