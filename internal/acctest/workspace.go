@@ -20,6 +20,15 @@ import (
 	"time"
 )
 
+// RequiredProviders begins a configuration.
+const RequiredProviders = `
+terraform {
+  required_providers {
+    ray = { source = "ray-iac/ray" }
+  }
+}
+`
+
 // Workspace is a directory with a configuration and a state.
 type Workspace struct {
 	// Dir is where the configuration lies.

@@ -14,13 +14,7 @@ func TestAccInterruptedApplyWaitsOn(t *testing.T) {
 	t.Parallel()
 	ray := acctest.Shared(t)
 	w := acctest.NewWorkspace(t)
-	w.Write("main.tf", `
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+	w.Write("main.tf", acctest.RequiredProviders+`
 provider "ray" {
   address = "`+ray.DashboardURL+`"
   owner   = "TestAccInterruptedApplyWaitsOn"

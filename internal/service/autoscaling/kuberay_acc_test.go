@@ -11,8 +11,6 @@ import (
 
 	"github.com/ray-iac/terraform-provider-ray/internal/acctest"
 	"github.com/ray-iac/terraform-provider-ray/internal/kuberay/kubetest"
-	"github.com/ray-iac/terraform-provider-ray/internal/ray"
-	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 )
 
 // idle is the idleTimeoutSeconds of the RayCluster below.
@@ -45,31 +43,7 @@ func startKubeRay(t *testing.T) (*groups, *kubetest.Pods, cluster) {
 			t.Error(err)
 		}
 	})
-	api, err := dashboard.New(dashboard.Options{URL: pods.Head.DashboardURL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g, pods, cluster{t, pods.Head, api}
-}
-
-// held are the nodes that the one placement group holds, once they are so many.
-func (c cluster) held(want int) (nodes []string) {
-	c.t.Helper()
-	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
-		groups := c.groups()
-		if len(groups) == 1 && groups[0].State == ray.PlacementCreated {
-			nodes = nil
-			for _, b := range groups[0].Bundles {
-				nodes = append(nodes, b.NodeID)
-			}
-			if slices.Sort(nodes); len(nodes) == want && !slices.Contains(nodes, "") {
-				return nodes
-			}
-		}
-		if time.Since(began) > time.Minute {
-			c.t.Fatalf("the placement groups are %+v, want one that holds %d nodes", groups, want)
-		}
-	}
+	return g, pods, clusterOf(t, pods.Head)
 }
 
 // A floor of nodes holds the workers of a RayCluster against KubeRay's idle timeout, and
@@ -79,13 +53,7 @@ func TestAccPolicy_kubeRay(t *testing.T) {
 	g, pods, c := startKubeRay(t)
 	w := acctest.NewWorkspace(t)
 	write := func(policies ...string) {
-		w.Write("main.tf", fmt.Sprintf(`
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+		w.Write("main.tf", fmt.Sprintf(acctest.RequiredProviders+`
 provider "ray" {
   address    = "kuberay://default/%s"
   owner      = "team/a"
@@ -130,15 +98,12 @@ resource "ray_autoscaling_policy" "bounds" {
 	w.PlanNothing()
 
 	// The operator makes another pod where one has failed, and the floor is whole again.
-	before, killed := c.held(3), time.Now()
+	three := func(nodes []string) bool { return len(nodes) == 3 && !slices.Contains(nodes, "") }
+	before, killed := c.heldBy(time.Minute, three), time.Now()
 	if err := pods.Kill(t.Context(), pods.Workers()[0]); err != nil {
 		t.Fatal(err)
 	}
-	for ; slices.Equal(c.held(3), before); time.Sleep(200 * time.Millisecond) {
-		if time.Since(killed) > time.Minute {
-			t.Fatalf("a minute after one of them was killed, the floor holds the same nodes: %v", before)
-		}
-	}
+	c.heldBy(time.Minute, func(nodes []string) bool { return three(nodes) && !slices.Equal(nodes, before) })
 	t.Logf("the floor was whole again %s after one of its pods was killed", time.Since(killed).Round(time.Second))
 	w.PlanNothing()
 

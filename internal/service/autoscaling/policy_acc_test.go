@@ -40,6 +40,11 @@ func startCluster(t *testing.T, o raytest.HeadOptions) cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = head.Stop() })
+	return clusterOf(t, head)
+}
+
+func clusterOf(t *testing.T, head *raytest.Head) cluster {
+	t.Helper()
 	api, err := dashboard.New(dashboard.Options{URL: head.DashboardURL})
 	if err != nil {
 		t.Fatal(err)
@@ -49,13 +54,7 @@ func startCluster(t *testing.T, o raytest.HeadOptions) cluster {
 
 // config is a policy with these groups.
 func (c cluster) config(groups string) string {
-	return fmt.Sprintf(`
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+	return fmt.Sprintf(acctest.RequiredProviders+`
 provider "ray" {
   address = %q
   owner   = "team/a"
@@ -115,16 +114,23 @@ func (c cluster) groups() []ray.PlacementGroup {
 	return groups
 }
 
-// heldBesides waits until the one placement group holds another node than this one.
-func (c cluster) heldBesides(node string) {
+// heldBy waits until the one placement group is placed on nodes that will do, and returns
+// them, sorted.
+func (c cluster) heldBy(patience time.Duration, do func(nodes []string) bool) []string {
 	c.t.Helper()
 	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
 		groups := c.groups()
-		if len(groups) == 1 && groups[0].State == ray.PlacementCreated && groups[0].Bundles[0].NodeID != node {
-			return
+		if len(groups) == 1 && groups[0].State == ray.PlacementCreated {
+			var nodes []string
+			for _, b := range groups[0].Bundles {
+				nodes = append(nodes, b.NodeID)
+			}
+			if slices.Sort(nodes); do(nodes) {
+				return nodes
+			}
 		}
-		if time.Since(began) > 2*time.Minute {
-			c.t.Fatalf("the placement groups are %+v, want one on another node than %s", groups, node)
+		if time.Since(began) > patience {
+			c.t.Fatalf("after %s the placement groups are %+v", patience, groups)
 		}
 	}
 }
@@ -364,6 +370,7 @@ func TestSlowAccPolicy_headRestarts(t *testing.T) {
 			w.Write("main.tf", c.config(`small = { count = 1, resource = "small" }`))
 			w.Apply()
 			before, node := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"], c.alive("small")[0]
+			another := func(nodes []string) bool { return nodes[0] != node }
 			if err := c.head.Kill(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -371,12 +378,12 @@ func TestSlowAccPolicy_headRestarts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if withRedis { // the floor is there as it was, and its node, which died with the head, is replaced
-				c.heldBesides(node)
+				c.heldBy(2*time.Minute, another)
 			} else if r := planUntil(t, w, 2); !r.Contains("the cluster was replaced") {
 				t.Errorf("the plan does not show a replaced cluster:\n%s", r.Output)
 			}
 			w.Apply()
-			c.heldBesides(node)
+			c.heldBy(2*time.Minute, another)
 			if after := w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]; (after == before) != withRedis {
 				t.Errorf("cluster id %v, before %v", after, before)
 			}

@@ -87,13 +87,7 @@ func (s served) applications() map[string]servedApplication {
 
 // policy is one for deployment Model of an application.
 func (s served) policy(application, autoscaling string) string {
-	return fmt.Sprintf(`
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+	return fmt.Sprintf(acctest.RequiredProviders+`
 provider "ray" {
   address = %q
   owner   = "team/a"

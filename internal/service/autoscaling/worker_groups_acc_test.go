@@ -55,13 +55,7 @@ func TestAccPolicy_workerGroups(t *testing.T) {
 	}
 	w := acctest.NewWorkspace(t)
 	write := func(low, high int) {
-		w.Write("main.tf", fmt.Sprintf(`
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+		w.Write("main.tf", fmt.Sprintf(acctest.RequiredProviders+`
 provider "ray" {
   owner      = "team/a"
   kubernetes = { config_path = %q }

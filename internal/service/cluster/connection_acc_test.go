@@ -26,13 +26,7 @@ func TestAccConnection_everyAddressFormFindsTheCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := acctest.NewWorkspace(t)
-			w.Write("main.tf", fmt.Sprintf(`
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+			w.Write("main.tf", fmt.Sprintf(acctest.RequiredProviders+`
 resource "ray_cluster_connection" "x" {
   address              = %q
   required_ray_version = ">= 2.9, < 4"

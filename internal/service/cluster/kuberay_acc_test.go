@@ -51,13 +51,7 @@ func TestAccConnection_kuberayWithAToken(t *testing.T) {
 	w.Setenv("KUBE_CLUSTER_CA_CERT_DATA", s.CA)
 	w.Setenv("KUBE_TOKEN", user.Token)
 	w.Write("src/main.py", "print('from the package')\nprint('RAY_JOB_RESULT={\"ok\": true}')\n")
-	config := `
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+	config := acctest.RequiredProviders + `
 provider "ray" {
   owner       = "acceptance"
   credentials = { "kuberay://default/ray" = { token = %q } }

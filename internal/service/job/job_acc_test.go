@@ -14,13 +14,7 @@ import (
 // header is a provider at an address, with an owner of the test's own.
 func header(t *testing.T, address string) string {
 	t.Helper()
-	return fmt.Sprintf(`
-terraform {
-  required_providers {
-    ray = { source = "ray-iac/ray" }
-  }
-}
-
+	return fmt.Sprintf(acctest.RequiredProviders+`
 provider "ray" {
   address = %q
   owner   = %q
