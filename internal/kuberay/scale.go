@@ -147,14 +147,37 @@ func (r *RayCluster) differing(want Values) []Field {
 type Change struct {
 	// UID is that of the RayCluster which is meant; empty is any.
 	UID string
-	// Want are the fields to write, and no others.
+	// Want are the fields to write.
 	Want Values
-	// Planned are the values that Want was decided against. A field that has neither
-	// its planned nor its wanted value was written by somebody else, and is an error.
-	// A field that is not in Planned may have any.
+	// Restore are fields to write where they still have their planned value. One that
+	// has another is somebody else's by now, and left alone.
+	Restore Values
+	// Planned are the values that the change was decided against. A field of Want that
+	// has neither its planned nor its wanted value was written by somebody else, and is
+	// an error. A field of Want that is not in Planned may have any.
 	Planned Values
 	// DryRun has the API server check the write, admission included, and not do it.
 	DryRun bool
+}
+
+// Target are the values to write to r: of Restore those that nobody else has written.
+func (c Change) Target(r *RayCluster) Values {
+	return c.with(func(f Field) bool {
+		found, ok := r.Value(f)
+		return ok && found == c.Planned[f] && found != c.Restore[f]
+	})
+}
+
+// with is Want, with the fields of Restore that are to be restored.
+func (c Change) with(restored func(Field) bool) Values {
+	target := Values{}
+	maps.Copy(target, c.Want)
+	for f, v := range c.Restore {
+		if restored(f) {
+			target[f] = v
+		}
+	}
+	return target
 }
 
 // ConflictError is a field that somebody else wrote since the change was decided.
@@ -241,14 +264,15 @@ func (c Change) fields(r *RayCluster) ([]Field, error) {
 	if c.UID != "" && c.UID != r.UID {
 		return nil, &ray.Error{Kind: ray.KindWrongCluster, Op: fmt.Sprintf("change RayCluster %s", r.Name), Message: fmt.Sprintf("the object with uid %s was replaced by one with uid %s", c.UID, r.UID)}
 	}
-	fields := r.differing(c.Want)
+	target := c.Target(r)
+	fields := r.differing(target)
 	for _, f := range fields {
 		found, ok := r.Value(f)
 		if !ok {
 			return nil, &ray.Error{Kind: ray.KindConflict, Op: fmt.Sprintf("change RayCluster %s", r.Name), Message: fmt.Sprintf("it has not just one worker group %q; %s", f.Group, r.groups())}
 		}
 		if planned, ok := c.Planned[f]; ok && planned != found {
-			return nil, &ConflictError{Field: f, Planned: planned, Found: found, Want: c.Want[f]}
+			return nil, &ConflictError{Field: f, Planned: planned, Found: found, Want: target[f]}
 		}
 	}
 	return fields, nil
@@ -281,7 +305,7 @@ type operation struct {
 
 // patch writes fields of r as change wants them.
 func (c *Client) patch(ctx context.Context, k call, r *RayCluster, change Change, fields []Field) (*RayCluster, error) {
-	body, err := json.Marshal(r.operations(change.Want, fields))
+	body, err := json.Marshal(r.operations(change.Target(r), fields))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", k.op, err)
 	}

@@ -107,6 +107,24 @@ func TestChange_refusesWhatOthersWrote(t *testing.T) {
 	}
 }
 
+// What others wrote is not put back to what was there before.
+func TestChange_restores(t *testing.T) {
+	r := parse(t, `{"spec": {`+groups+`}}`)
+	field := Field{"cpu", MinReplicas}
+	for planned, want := range map[int64]Values{1: {field: int64(3)}, 2: {}} {
+		change := Change{Restore: Values{field: int64(3)}, Planned: Values{field: planned}}
+		if d := cmp.Diff(want, change.Target(r)); d != "" {
+			t.Errorf("planned against %d: -want +got:\n%s", planned, d)
+		}
+		if fields, err := change.fields(r); err != nil || len(fields) != len(want) {
+			t.Errorf("planned against %d: %v, %v", planned, fields, err)
+		}
+	}
+	if target := (Change{Restore: Values{field: int64(1)}, Planned: Values{field: int64(1)}}).Target(r); len(target) > 0 {
+		t.Errorf("nothing to restore: %v", target)
+	}
+}
+
 // The operator writes the status only where something in it changes.
 func TestTaken(t *testing.T) {
 	bound, idle := Values{{"cpu", MinReplicas}: int64(2)}, Values{{"cpu", IdleTimeoutSeconds}: int64(2)}

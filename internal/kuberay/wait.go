@@ -51,6 +51,8 @@ type Wait struct {
 	Workers bool
 	// Patience is how long the wait survives losing the API server.
 	Patience time.Duration
+	// Written is called where the change is written and the wait begins; nil is allowed.
+	Written func()
 	// Waiting is told why the wait goes on, at each look; nil is allowed.
 	Waiting func(reasons []string)
 }
@@ -70,9 +72,13 @@ func (c *Client) Enforce(ctx context.Context, name Name, change Change, w Wait) 
 	if err != nil {
 		return now, old, err
 	}
-	now, err = c.await(ctx, now, change.Want, w, before)
+	if w.Written != nil {
+		w.Written()
+	}
+	want := change.with(func(f Field) bool { _, written := old[f]; return written })
+	now, err = c.await(ctx, now, want, w, before)
 	if _, no := errors.AsType[*refused](err); no && len(old) > 0 {
-		back, _, failed := c.Scale(ctx, name, Change{UID: now.UID, Want: old, Planned: change.Want})
+		back, _, failed := c.Scale(ctx, name, Change{UID: now.UID, Want: old, Planned: want})
 		if failed != nil {
 			return now, old, fmt.Errorf("%w; what was there before could not be put back: %w", err, failed)
 		}

@@ -48,7 +48,7 @@ func (c *claims) other(key string) (conflict bool) {
 	return c.creates[key] > 0
 }
 
-// lock lets one operation at a time change a policy.
+// lock lets one operation at a time change a policy. The unlock may be called again.
 func (c *claims) lock(ctx context.Context, key string) (unlock func(), err error) {
 	c.mu.Lock()
 	l, ok := c.locks[key]
@@ -59,7 +59,7 @@ func (c *claims) lock(ctx context.Context, key string) (unlock func(), err error
 	c.mu.Unlock()
 	select {
 	case l <- struct{}{}:
-		return func() { <-l }, nil
+		return sync.OnceFunc(func() { <-l }), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

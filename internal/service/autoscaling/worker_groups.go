@@ -180,7 +180,7 @@ func fieldKey(name kuberay.Name, f kuberay.Field) string {
 	return fmt.Sprintf("%s of RayCluster %s", f, name)
 }
 
-// writeKey is held by who decides what to write to a RayCluster.
+// writeKey is held by who decides what to write to a RayCluster, until it is written.
 func (s *scaling) writeKey() string { return "RayCluster " + s.name.String() }
 
 // enforce writes the values, and those from before of fields that are no longer the
@@ -190,26 +190,25 @@ func (s *scaling) enforce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// From here on a destroy in the same apply leaves the fields alone.
+	// From here on other policies of the same apply leave the fields alone.
 	unlock, err := claimsOf(s.cluster).lock(ctx, s.writeKey())
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	for _, f := range s.values.Fields() {
 		claimsOf(s.cluster).take(fieldKey(s.name, f))
 	}
-	unlock()
-
 	now, err := client.RayCluster(ctx, s.name)
 	if err != nil {
 		return err
 	}
 	change := s.change(now)
-	if err := refused(now.Findings(change.Want, kuberay.Intent{Recreate: s.recreate})); err != nil {
+	if err := refused(now.Findings(change.Target(now), kuberay.Intent{Recreate: s.recreate})); err != nil {
 		return s.withRestored(change, err)
 	}
 	seen := now
-	now, old, err := client.Enforce(ctx, s.name, change, kuberay.Wait{Workers: s.workers, Patience: s.pool.MaxUnreachable(), Waiting: tellWaiting(ctx, s.policy, "worker groups")})
+	now, old, err := client.Enforce(ctx, s.name, change, kuberay.Wait{Workers: s.workers, Patience: s.pool.MaxUnreachable(), Written: unlock, Waiting: tellWaiting(ctx, s.policy, "worker groups")})
 	wait, waited := errors.AsType[*kuberay.WaitError](err)
 	if err == nil || waited || len(old) > 0 {
 		s.written = true
@@ -228,7 +227,7 @@ func (s *scaling) enforce(ctx context.Context) error {
 // change is what is to be written to the RayCluster as it is: the values, and what was
 // there before of fields that the policy lets go.
 func (s *scaling) change(now *kuberay.RayCluster) kuberay.Change {
-	c := kuberay.Change{UID: now.UID, Want: maps.Clone(s.values), Planned: kuberay.Values{}}
+	c := kuberay.Change{UID: now.UID, Want: s.values, Restore: kuberay.Values{}, Planned: kuberay.Values{}}
 	maps.Copy(c.Planned, s.found)
 	if !s.restore {
 		return c
@@ -236,7 +235,7 @@ func (s *scaling) change(now *kuberay.RayCluster) kuberay.Change {
 	for f, v := range s.before {
 		_, ours := s.values[f]
 		if found, ok := now.Value(f); ok && !ours && found == s.last[f] && !claimsOf(s.cluster).isTaken(fieldKey(s.name, f)) {
-			c.Want[f], c.Planned[f] = v, found
+			c.Restore[f], c.Planned[f] = v, found
 		}
 	}
 	return c
@@ -245,10 +244,8 @@ func (s *scaling) change(now *kuberay.RayCluster) kuberay.Change {
 // withRestored says of an error of a change what in it the user did not write.
 func (s *scaling) withRestored(c kuberay.Change, err error) error {
 	var restored []string
-	for _, f := range c.Want.Fields() {
-		if _, ours := s.values[f]; !ours {
-			restored = append(restored, fmt.Sprintf("%s = %s", fieldText(f), valueText(f, c.Want[f])))
-		}
+	for _, f := range c.Restore.Fields() {
+		restored = append(restored, fmt.Sprintf("%s = %s", fieldText(f), valueText(f, c.Restore[f])))
 	}
 	if len(restored) == 0 {
 		return err
@@ -358,31 +355,37 @@ func (s *scaling) release(ctx context.Context) (string, error) {
 	if now.Deleting() {
 		return "", nil
 	}
-	change, left := kuberay.Change{UID: now.UID, Want: kuberay.Values{}, Planned: s.values}, []string(nil)
+	change, left := kuberay.Change{UID: now.UID, Restore: kuberay.Values{}, Planned: s.values}, []string(nil)
 	for _, f := range s.before.Fields() {
-		found, ok := now.Value(f)
-		switch {
-		case !ok:
-			left = append(left, fmt.Sprintf("group %s is not there any more", f.Group))
-		case claimsOf(s.cluster).isTaken(fieldKey(s.name, f)):
+		if claimsOf(s.cluster).isTaken(fieldKey(s.name, f)) {
 			left = append(left, fieldText(f)+" is another policy's now")
-		case found == s.before[f]:
-		case found != s.values[f]:
-			left = append(left, fmt.Sprintf("%s is %s now, which is not this policy's %s", fieldText(f), valueText(f, found), valueText(f, s.values[f])))
-		default:
-			change.Want[f] = s.before[f]
+			continue
 		}
+		change.Restore[f] = s.before[f]
 	}
-	if err := refused(now.Findings(change.Want, kuberay.Intent{Recreate: s.recreate})); err != nil {
+	if err := refused(now.Findings(change.Target(now), kuberay.Intent{Recreate: s.recreate})); err != nil {
 		return "", fmt.Errorf("what was there before can't be put back; set on_destroy = \"keep\" to leave it: %w", err)
 	}
-	_, _, err = client.Enforce(ctx, s.name, change, kuberay.Wait{Patience: s.pool.MaxUnreachable()})
+	now, old, err := client.Enforce(ctx, s.name, change, kuberay.Wait{Patience: s.pool.MaxUnreachable(), Written: unlock})
 	if wait, ok := errors.AsType[*kuberay.WaitError](err); ok {
 		// It is written, which is all that a destroy is about.
 		left, err = append(left, fmt.Sprintf("nobody has taken it yet (%s)", strings.Join(wait.Reasons, "; "))), nil
 	}
-	if err != nil || len(left) == 0 {
+	if err != nil {
 		return "", err
+	}
+	for _, f := range change.Restore.Fields() {
+		found, ok := now.Value(f)
+		switch _, restored := old[f]; {
+		case restored:
+		case !ok:
+			left = append(left, fmt.Sprintf("group %s is not there any more", f.Group))
+		case found != change.Restore[f]:
+			left = append(left, fmt.Sprintf("%s is %s now, which is not this policy's %s", fieldText(f), valueText(f, found), valueText(f, s.values[f])))
+		}
+	}
+	if len(left) == 0 {
+		return "", nil
 	}
 	return fmt.Sprintf("What was there before was put back in RayCluster %s, except: %s.", s.name, strings.Join(left, "; ")), nil
 }

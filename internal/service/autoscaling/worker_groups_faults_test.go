@@ -155,6 +155,19 @@ func TestRealWorkerGroups_fieldMoves(t *testing.T) {
 	g.mustBe(strings.Replace(asMade, "1..5", "3..7", 1))
 	tf.MustPlanNothing()
 
+	// Where the value stays, who lets the field go sees no change of it.
+	low, high := m{"min_replicas": 3}, m{"max_replicas": 7}
+	for range 10 {
+		tf.Resource(policy, g.policy(low, restore))
+		tf.Resource(other, second(high))
+		if r := tf.MustApply(); len(r.Diagnostics()) > 0 {
+			t.Errorf("two change places and keep the values:\n%s", r.Diagnostics())
+		}
+		g.mustBe(strings.Replace(asMade, "1..5", "3..7", 1))
+		low, high = high, low
+	}
+	tf.MustPlanNothing()
+
 	// An update that takes what another keeps is told of, whichever is planned first.
 	tf.Resource(other, second(m{"min_replicas": 3, "max_replicas": 6}))
 	mustContain(t, tf.Plan().Diagnostics(), "Two policies set group cpu: max_replicas")
