@@ -205,6 +205,7 @@ func TestRealScale_lostAnswer(t *testing.T) {
 	var (
 		patches atomic.Int32
 		between func() // the patch and its answer, that is lost
+		down    atomic.Bool
 	)
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	roots := x509.NewCertPool()
@@ -218,6 +219,9 @@ func TestRealScale_lostAnswer(t *testing.T) {
 				between()
 			}
 			return errors.New("cut off")
+		}
+		if down.Load() {
+			r.StatusCode = http.StatusServiceUnavailable
 		}
 		return nil
 	}
@@ -252,6 +256,17 @@ func TestRealScale_lostAnswer(t *testing.T) {
 	}
 	if b, _ := json.Marshal(old); string(b) != `{"workerGroupSpecs":{"gpu":{"maxReplicas":7}}}` {
 		t.Errorf("wrote over %s", b)
+	}
+
+	// Where nobody answers any more, it is known what was seen, and may have been written over.
+	patches.Store(0)
+	between = func() { down.Store(true) }
+	now, old, err = c.Scale(t.Context(), name, kuberay.Change{Want: values(t, `{"workerGroupSpecs": {"gpu": {"maxReplicas": 8}}}`)})
+	if !ray.IsUnreachable(err) || now == nil {
+		t.Errorf("saw %v, %v", now, err)
+	}
+	if b, _ := json.Marshal(old); string(b) != `{"workerGroupSpecs":{"gpu":{"maxReplicas":9}}}` {
+		t.Errorf("may have written over %s", b)
 	}
 }
 

@@ -206,8 +206,8 @@ const (
 )
 
 // Scale writes what change wants and the RayCluster does not have yet. It returns the
-// RayCluster as it is then, and the values that were written over; none where nothing
-// had to be written. Besides *ConflictError its errors are those of the API server.
+// RayCluster as it was seen last, nil where it never was, and the values that were written
+// over, or may have been where the error leaves that open; none where nothing was written. Besides *ConflictError its errors are those of the API server.
 func (c *Client) Scale(ctx context.Context, name Name, change Change) (now *RayCluster, old Values, err error) {
 	k := call{op: fmt.Sprintf("change RayCluster %s", name), verb: "patch", resource: "rayclusters.ray.io", namespace: name.Namespace, write: !change.DryRun}
 	var (
@@ -215,9 +215,11 @@ func (c *Client) Scale(ctx context.Context, name Name, change Change) (now *RayC
 		mayHave Values // been written over by it
 	)
 	for try := range mostTries {
-		if now, err = c.RayCluster(ctx, name); err != nil {
-			return nil, mayHave, err
+		seen, err := c.RayCluster(ctx, name)
+		if err != nil {
+			return now, mayHave, err // as it was seen last
 		}
+		now = seen
 		fields, err := change.fields(now)
 		switch {
 		case err != nil:

@@ -78,7 +78,7 @@ func (c *Client) Enforce(ctx context.Context, name Name, change Change, w Wait) 
 	want := change.with(func(f Field) bool { _, written := old[f]; return written })
 	now, err = c.await(ctx, now, want, w, before)
 	if _, no := errors.AsType[*refused](err); no && len(old) > 0 {
-		back, _, failed := c.Scale(ctx, name, Change{UID: now.UID, Want: old, Planned: want})
+		back, _, failed := c.Scale(ctx, name, Change{UID: now.UID, Restore: old, Planned: want})
 		if failed != nil {
 			return now, old, fmt.Errorf("%w; what was there before could not be put back: %w", err, failed)
 		}
