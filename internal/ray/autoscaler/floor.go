@@ -87,8 +87,9 @@ func (f Floor) Enforce(ctx context.Context) (written bool, err error) {
 		}
 	}
 	if err := f.set(ctx, before.Autoscaler, f.Bundles); err != nil {
-		// A lost answer may be one to a request that was done.
-		return ray.IsUnreachable(err), err
+		// A lost answer may be one to a request that was done, and so may one that nobody
+		// waited for.
+		return ray.IsUnreachable(err) || ray.IsKind(err, ray.KindCanceled), err
 	}
 	err = f.wait(ctx)
 	if errors.As(err, new(*InfeasibleError)) {
