@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
@@ -112,6 +114,43 @@ func (e *Engine) Discard(ctx context.Context, run Run, job ray.Job) error {
 	e.o.Registry.Disown(key, run.ID)
 	_, err = e.End(ctx, Ref{ID: run.ID, ClusterID: run.ClusterID, Stamp: run.Stamp, EndTime: job.EndTime}, true, 0)
 	return err
+}
+
+// Unfinished are the runs of this owner and name, whatever their inputs, that may still
+// do something: those that this process's list of the jobs has.
+func (e *Engine) Unfinished(ctx context.Context, owner, name string) ([]Run, error) {
+	clusterID, err := e.clusterID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := e.stampedJobs(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	var out []Run
+	for _, id := range slices.Sorted(maps.Keys(list)) {
+		job := list[id]
+		stamp, ok := StampOf(job.Metadata)
+		if !ok || stamp.Owner != owner || stamp.Name != name || (job.Status.Terminal() && !doubtful(job)) {
+			continue
+		}
+		job, err := e.Get(ctx, id)
+		gone := false
+		if err == nil {
+			job, gone, err = e.Reconcile(ctx, job)
+		}
+		if err == nil && job.Status == ray.JobPending {
+			gone, err = e.unborn(ctx, job)
+		}
+		switch {
+		case ray.IsKind(err, ray.KindNotFound):
+		case err != nil:
+			return nil, err
+		case !gone && !job.Status.Terminal():
+			out = append(out, Run{ID: id, Attempt: stamp.Attempt, Stamp: stamp, ClusterID: clusterID, Adopted: true, Job: job})
+		}
+	}
+	return out, nil
 }
 
 // Stop stops a run, which must still be this cluster's and ours, and waits up to

@@ -283,6 +283,9 @@ func (f *floor) enforce(ctx context.Context) error {
 // release removes all placement groups of the policy.
 func (f *floor) release(ctx context.Context) (left string, err error) {
 	defer f.ends.Wait()
+	if err := f.stopJobs(ctx); err != nil {
+		return "", err
+	}
 	for range mostJobs {
 		s, err := f.look(ctx)
 		if err != nil || len(s.own) == 0 {

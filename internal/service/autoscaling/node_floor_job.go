@@ -61,7 +61,7 @@ func (f *floor) do(ctx context.Context, t task) error {
 	engine := f.cluster.Engine()
 	request := jobs.Request{
 		Inputs: jobs.Inputs{
-			Name:       "ray_autoscaling_policy." + f.policy,
+			Name:       f.jobName(),
 			Entrypoint: `python -c "$` + scriptVar + `" ` + ray.ShellJoin([]string{string(argument)}),
 			RuntimeEnv: map[string]any{"env_vars": map[string]any{scriptVar: script}},
 		},
@@ -102,6 +102,33 @@ func (f *floor) do(ctx context.Context, t task) error {
 		}
 		return fmt.Errorf("job %s, which was to change the placement groups, was lost before its end: its node or its cluster is gone", run.ID)
 	}
+}
+
+func (f *floor) jobName() string { return "ray_autoscaling_policy." + f.policy }
+
+// stopTimeout is how long a job that changes placement groups may take to stop: it has
+// no children.
+const stopTimeout = 30 * time.Second
+
+// stopJobs stops the jobs that earlier applies did not wait for, since an interrupt or a
+// kill leaves them running: what is removed they might make again.
+func (f *floor) stopJobs(ctx context.Context) error {
+	engine := f.cluster.Engine()
+	runs, err := engine.Unfinished(ctx, f.owner, f.jobName())
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		job, err := engine.Stop(ctx, run, stopTimeout)
+		switch {
+		case ray.IsKind(err, ray.KindNotFound): // an apply that waited for it has deleted its record
+		case err != nil:
+			return fmt.Errorf("an earlier apply left job %s, which may still make placement groups: %w", run.ID, err)
+		default:
+			f.forget(ctx, engine, run, job)
+		}
+	}
+	return nil
 }
 
 // forget deletes the record of a job that is done, and those of its failed attempts,
