@@ -15,7 +15,7 @@ import (
 type backend interface {
 	// at is the attribute that asks for it, and key names what it changes: one at a
 	// time of this process does, and a destroy leaves alone what another resource put
-	// there in the same apply.
+	// there in the same apply. It is empty where the backend sees to that itself.
 	at() path.Path
 	key() string
 	// supported is an error of KindUnsupported where the cluster's Ray is too old.

@@ -38,7 +38,7 @@ func (c *claims) create(key string) (conflict bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.creates[key]++
-	return c.creates[key] > 1 || c.others[key] > 0
+	return c.creates[key] > 1 || c.others[key] > 0 || c.taken[key]
 }
 
 func (c *claims) other(key string) (conflict bool) {
@@ -73,6 +73,13 @@ func (c *claims) take(key string) {
 	defer c.mu.Unlock()
 	c.taken[key] = true
 	delete(c.creates, key) // it is in the state now
+}
+
+// letGo takes back what take noted, where nothing was put there after all.
+func (c *claims) letGo(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.taken, key)
 }
 
 func (c *claims) isTaken(key string) bool {

@@ -168,13 +168,20 @@ func (r *policy) apply(ctx context.Context, cluster *conn.Cluster, m, state *pol
 	if err := b.supported(ctx); err != nil {
 		return nil, err
 	}
+	if b.key() == "" {
+		return b, b.enforce(ctx)
+	}
 	unlock, err := claimsOf(cluster).lock(ctx, b.key())
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	claimsOf(cluster).take(b.key())
-	return b, b.enforce(ctx)
+	err = b.enforce(ctx)
+	if state == nil && !b.made() {
+		claimsOf(cluster).letGo(b.key()) // so that a destroy beside this takes its own back
+	}
+	return b, err
 }
 
 // clusterID asks who the cluster is that a backend of kind k is on.
@@ -334,7 +341,8 @@ func (r *policy) leave(ctx context.Context, m *policyModel, diags *diag.Diagnost
 	}
 	var found diag.Diagnostics
 	r.remove(ctx, m, &found)
-	for _, d := range found {
+	diags.Append(found.Warnings()...)
+	for _, d := range found.Errors() {
 		diags.AddWarning(fmt.Sprintf("Policy %s may still be on its former cluster", m.Name.ValueString()), d.Summary()+": "+d.Detail())
 	}
 }
@@ -383,16 +391,20 @@ func (r *policy) remove(ctx context.Context, m *policyModel, diags *diag.Diagnos
 		return
 	}
 	b := k.backend(ctx, m, r.Pool(), cluster, id, diags)
-	unlock, err := claimsOf(cluster).lock(ctx, b.key())
-	if err != nil {
-		fw.AddError(diags, path.Empty(), summary, err)
-		return
-	}
-	defer unlock()
-	if claimsOf(cluster).isTaken(b.key()) {
-		diags.AddWarning(fmt.Sprintf("Policy %s was taken over by its replacement", name),
-			"Another resource of this apply manages the same on the cluster, as after a rename without a moved block or with create_before_destroy. What it holds was left as it is.")
-		return
+	if b.key() != "" {
+		unlock, err := claimsOf(cluster).lock(ctx, b.key())
+		if err == nil {
+			defer unlock()
+		}
+		switch taken := claimsOf(cluster).isTaken(b.key()); {
+		case taken: // or being taken: the destroy of a later apply would not know of that
+			diags.AddWarning(fmt.Sprintf("Policy %s was taken over by its replacement", name),
+				"Another resource of this apply manages the same on the cluster, as after a rename without a moved block or with create_before_destroy. What it holds was left as it is.")
+			return
+		case err != nil:
+			fw.AddError(diags, path.Empty(), summary, err)
+			return
+		}
 	}
 	left, err := b.release(ctx)
 	if err != nil {

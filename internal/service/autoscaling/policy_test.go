@@ -20,7 +20,10 @@ import (
 
 type m = map[string]any
 
-const policy = "ray_autoscaling_policy.x"
+const (
+	policy = "ray_autoscaling_policy.x"
+	other  = "ray_autoscaling_policy.y"
+)
 
 // server makes providers of a version, which their requests carry.
 func server(version string) func() tfprotov6.ProviderServer {
@@ -383,6 +386,26 @@ func TestInterruptedWaitGoesOn(t *testing.T) {
 	mustHold(t, f, "o/p/g CREATED 1/1")
 }
 
+// An interrupt leaves the job that makes the placement groups: it must not make them
+// after a destroy.
+func TestDestroyWaitsForTheJobThatAnInterruptLeft(t *testing.T) {
+	t.Parallel()
+	f := fake(t, raytest.WithStartDelay(2*time.Second))
+	f.AddNode(small())
+	tf := terraform(t, f, nil)
+	tf.Resource(policy, floor(1, nil))
+	run := tf.StartApply()
+	await(t, func() bool { return len(f.Jobs()) == 1 })
+	run.Interrupt()
+	mustContain(t, run.Wait().Diagnostics(), "The wait for policy p was interrupted")
+	mustHold(t, f, "") // yet
+	if res := tf.Destroy(); len(res.Diagnostics()) > 0 {
+		t.Error(res.Diagnostics())
+	}
+	mustHold(t, f, "")
+	noJobs(t, f)
+}
+
 func TestJobThatFails(t *testing.T) {
 	t.Parallel()
 	works := false
@@ -525,21 +548,21 @@ func TestTwoResourcesOfOneName(t *testing.T) {
 	f.AddNode(small())
 	tf := terraform(t, f, nil)
 	tf.Resource(policy, floor(1, nil))
-	tf.Resource("ray_autoscaling_policy.y", floor(1, nil))
+	tf.Resource(other, floor(1, nil))
 	mustContain(t, tf.Plan().Diagnostics().Errors(), "Two resources are policy p")
 
-	tf.Remove("ray_autoscaling_policy.y")
+	tf.Remove(other)
 	tf.MustApply()
 	// A rename without a moved block destroys and creates at one time.
 	tf.Remove(policy)
-	tf.Resource("ray_autoscaling_policy.y", floor(1, nil))
+	tf.Resource(other, floor(1, nil))
 	tf.MustApply()
 	mustHold(t, f, "o/p/g CREATED 1/1")
 	tf.MustPlanNothing()
 	// So does a replacement.
 	for _, opts := range [][]core.BlockOption{nil, {core.CreateBeforeDestroy()}} {
-		tf.Resource("ray_autoscaling_policy.y", floor(1, nil), opts...)
-		tf.MustApply(core.Replacing("ray_autoscaling_policy.y"))
+		tf.Resource(other, floor(1, nil), opts...)
+		tf.MustApply(core.Replacing(other))
 		mustHold(t, f, "o/p/g CREATED 1/1")
 		tf.MustPlanNothing()
 	}

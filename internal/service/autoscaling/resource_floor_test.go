@@ -183,6 +183,26 @@ func TestRequestThatIsInfeasible(t *testing.T) {
 	tf.MustPlanNothing()
 }
 
+// A new policy that could not be enforced has taken nothing over from the one that it
+// was to replace.
+func TestRequestThatIsInfeasibleReplacesNothing(t *testing.T) {
+	t.Parallel()
+	s := startScaled(t)
+	tf := terraform(t, s.Fake, nil)
+	tf.Resource(policy, request(1, nil))
+	tf.MustApply()
+	tf.Remove(policy)
+	config := request(9, nil)
+	config["name"] = "q"
+	tf.Resource(other, config)
+	res := tf.Apply()
+	mustContain(t, res.Diagnostics().Errors(), "can't grow to hold 9 x {small: 1}")
+	if addrs := tf.Addresses(); len(addrs) != 0 {
+		t.Errorf("the state has %v\n%s", addrs, res.Diagnostics())
+	}
+	s.mustAsk("")
+}
+
 // A plan knows the nodes that run and ran, and so most typing errors.
 func TestPlanKnowsTheNodes(t *testing.T) {
 	t.Parallel()
@@ -407,10 +427,10 @@ func TestOneBackendAndOneRequest(t *testing.T) {
 	tf.Resource(policy, request(1, nil))
 	second := request(2, nil)
 	second["name"] = "q"
-	tf.Resource("ray_autoscaling_policy.y", second)
+	tf.Resource(other, second)
 	mustContain(t, tf.Plan().Diagnostics().Errors(), "Two policies have a resource floor")
 
-	tf.Remove("ray_autoscaling_policy.y")
+	tf.Remove(other)
 	tf.MustApply()
 	tf.Resource(policy, floor(1, nil))
 	if plan := tf.Plan(); plan.Action(policy) != core.Replace {

@@ -153,7 +153,7 @@ func TestServeDeployment_two(t *testing.T) {
 	tf.Resource(policy, serving(m{"max_replicas": 8}, nil))
 	echo := serving(m{"max_replicas": 9}, m{"application": "a", "deployment": "Echo"})
 	echo["name"] = "q"
-	tf.Resource("ray_autoscaling_policy.y", echo)
+	tf.Resource(other, echo)
 	tf.MustApply()
 	f.ResetRequests()
 	tf.MustPlanNothing()

@@ -144,8 +144,8 @@ func errNoRayCluster(cluster *conn.Cluster) error {
 
 func (s *scaling) at() path.Path { return path.Root("worker_groups") }
 
-// key is the policy's; fields are claimed one by one.
-func (s *scaling) key() string { return "worker groups of policy " + s.policy }
+// key is none: fields are locked and claimed one by one.
+func (s *scaling) key() string { return "" }
 
 func (s *scaling) supported(context.Context) error { return nil }
 
@@ -199,6 +199,7 @@ func (s *scaling) enforce(ctx context.Context) error {
 	for _, f := range s.values.Fields() {
 		claimsOf(s.cluster).take(fieldKey(s.name, f))
 	}
+	defer s.letGo()
 	now, err := client.RayCluster(ctx, s.name)
 	if err != nil {
 		return err
@@ -216,12 +217,26 @@ func (s *scaling) enforce(ctx context.Context) error {
 		s.look(now)
 	}
 	if c, ok := errors.AsType[*kuberay.ConflictError](err); ok {
-		return fmt.Errorf("%s was %s when this change was planned and is %s now: somebody else changed it meanwhile, and nothing was written; plan again", fieldText(c.Field), valueText(c.Field, c.Planned), valueText(c.Field, c.Found))
+		wrote := "nothing was written"
+		if len(old) > 0 {
+			wrote = "a write whose answer was lost may have been done before"
+		}
+		return fmt.Errorf("%s was %s when this change was planned and is %s now: somebody else changed it meanwhile, and %s; plan again", fieldText(c.Field), valueText(c.Field, c.Planned), valueText(c.Field, c.Found), wrote)
 	}
 	if waited {
 		return &unenforcedError{reasons: wait.Reasons, interrupted: !errors.Is(err, jobs.ErrDeadline)}
 	}
 	return err
+}
+
+// letGo gives back the fields that the policy took in vain: whose they were may go on
+// with them.
+func (s *scaling) letGo() {
+	for _, f := range s.values.Fields() {
+		if _, had := s.last[f]; !had && !s.written {
+			claimsOf(s.cluster).letGo(fieldKey(s.name, f))
+		}
+	}
 }
 
 // change is what is to be written to the RayCluster as it is: the values, and what was
@@ -250,7 +265,7 @@ func (s *scaling) withRestored(c kuberay.Change, err error) error {
 	if len(restored) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w\nBy on_destroy = \"restore\" this change puts back what was there before of what is no longer written here: %s", err, strings.Join(restored, ", "))
+	return fmt.Errorf("%w\nBy on_destroy = \"restore\" this change puts back what was there before of what is no longer written here: %s. Where another policy sets that now, on_destroy = \"keep\" leaves it", err, strings.Join(restored, ", "))
 }
 
 // remember notes what was there before the policy, of all its fields: old where it was

@@ -13,8 +13,6 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/kuberay/kubetest"
 )
 
-const other = "ray_autoscaling_policy.y"
-
 // groupOf is a worker group of a manifest.
 func groupOf(o kubetest.Object, i int) kubetest.Object {
 	return o["spec"].(kubetest.Object)["workerGroupSpecs"].([]any)[i].(kubetest.Object)

@@ -202,7 +202,19 @@ func TestRealWorkerGroups_renamed(t *testing.T) {
 	tf.Remove(policy)
 	again := g.policy(m{"min_replicas": 3}, m{"on_destroy": "restore"})
 	again["name"] = "q"
-	tf.Resource("ray_autoscaling_policy.y", again)
+	tf.Resource(other, again)
+	tf.MustApply()
+	g.mustBe(strings.Replace(asMade, "1..5", "3..5", 1))
+	tf.MustPlanNothing()
+
+	// What the new one does not set is put back.
+	again["worker_groups"].(m)["groups"] = m{"cpu": m{"min_replicas": 3, "max_replicas": 9}}
+	tf.Resource(other, again)
+	tf.MustApply()
+	tf.Remove(other)
+	fewer := g.policy(m{"min_replicas": 3}, m{"on_destroy": "restore"})
+	fewer["name"] = "q"
+	tf.Resource(policy, fewer)
 	tf.MustApply()
 	g.mustBe(strings.Replace(asMade, "1..5", "3..5", 1))
 	tf.MustPlanNothing()
@@ -334,7 +346,7 @@ func TestRealWorkerGroups_claims(t *testing.T) {
 	tf.Resource(policy, g.policy(m{"min_replicas": 2}, nil))
 	second := g.policy(m{"max_replicas": 8}, nil)
 	second["name"] = "q"
-	tf.Resource("ray_autoscaling_policy.y", second)
+	tf.Resource(other, second)
 	tf.MustApply()
 	tf.MustPlanNothing()
 	g.mustBe(strings.Replace(asMade, "1..5", "2..8", 1))
