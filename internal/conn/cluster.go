@@ -314,6 +314,10 @@ func keepShort(err error) time.Duration {
 	return errorTTL
 }
 
+// timeoutTTL is how long a GCS that did not answer in time is left alone: a firewall
+// makes each look cost the whole time-out, and a busy head answers the next one.
+const timeoutTTL = 30 * time.Second
+
 // keepNoGCS: an address that was written will be asked again soon, one that was
 // found and can't be reached never again. A dashboard that did not answer says
 // nothing about the GCS.
@@ -321,17 +325,25 @@ func (c *Cluster) keepNoGCS(err error) time.Duration {
 	if _, ok := c.dash.peek(); !ok || c.to.gcs != nil || ray.IsKind(err, ray.KindCanceled) {
 		return keepShort(err)
 	}
-	if _, ok := errors.AsType[*noGCS](err); ok {
+	if _, ok := errors.AsType[*NoGCSError](err); ok {
+		if ray.IsKind(err, ray.KindTimeout) {
+			return timeoutTTL
+		}
 		return forever
 	}
 	return keepShort(err)
 }
 
-// noGCS is a GCS that was looked for in all places and can't be had from here.
-type noGCS struct{ err error }
+// NoGCSError is a GCS that was looked for in all places and can't be had from here.
+type NoGCSError struct{ err error }
 
-func (e *noGCS) Error() string { return fmt.Sprintf("the GCS can't be reached from here: %v", e.err) }
-func (e *noGCS) Unwrap() error { return e.err }
+// Error says why.
+func (e *NoGCSError) Error() string {
+	return fmt.Sprintf("the GCS can't be reached from here: %v", e.err)
+}
+
+// Unwrap returns the error of the first place.
+func (e *NoGCSError) Unwrap() error { return e.err }
 
 func canceled(ctx context.Context) error {
 	kind := ray.KindCanceled

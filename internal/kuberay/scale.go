@@ -317,7 +317,10 @@ func (c *Client) patch(ctx context.Context, k call, r *RayCluster, change Change
 	if change.DryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	o, err := c.api.Resource(rayClusters).Namespace(r.Name.Namespace).Patch(ctx, r.Name.Name, types.JSONPatchType, body, options)
+	// The request under way is given a moment to be answered when the caller gives up.
+	patch, cancel := ray.WithGrace(ctx, 1500*time.Millisecond)
+	defer cancel()
+	o, err := c.api.Resource(rayClusters).Namespace(r.Name.Namespace).Patch(patch, r.Name.Name, types.JSONPatchType, body, options)
 	if err != nil {
 		return nil, c.translate(ctx, k, err)
 	}

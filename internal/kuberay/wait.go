@@ -87,13 +87,23 @@ func (c *Client) Enforce(ctx context.Context, name Name, change Change, w Wait) 
 	return now, old, err
 }
 
+// late is how long an Event may take that the operator sent about the RayCluster as it
+// was before the change: a refusal counts where the change is still not taken then.
+const late = time.Second
+
 // await waits until the operator has taken what was written to now.
 func (c *Client) await(ctx context.Context, now *RayCluster, want Values, w Wait, before map[string]refusal) (*RayCluster, error) {
 	generation := now.meta.Generation
-	reasons, lost := []string(nil), time.Time{}
+	reasons, lost, doubted := []string(nil), time.Time{}, time.Time{}
 	for start := time.Now(); ; {
 		seen, missing, err := c.missing(ctx, now, generation, want, w.Workers, before)
+		_, no := errors.AsType[*refused](err)
+		if no && doubted.IsZero() {
+			doubted = time.Now()
+		}
 		switch {
+		case no && time.Since(doubted) < late && ctx.Err() == nil:
+			reasons = []string{err.Error()}
 		case err == nil && len(missing) == 0:
 			return seen, nil
 		case err == nil:

@@ -55,7 +55,7 @@ func start(t *testing.T, most int64, bundles ...ray.Bundle) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	return &cluster{fake, t, autoscaler.Floor{GCS: client, ClusterID: clusterID, Bundles: bundles}}
+	return &cluster{fake, t, autoscaler.Floor{GCS: client, ClusterID: clusterID, Bundles: bundles, Patience: time.Minute}}
 }
 
 // mustHave fails unless this is the cluster's request.
@@ -171,7 +171,7 @@ func TestEnforce_waitsForTheNodes(t *testing.T) {
 
 	c.Update(func(s *raytest.GCSState) { s.Nodes = s.Nodes[:2] })
 	c.floor.Waiting = nil
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	written, err := c.floor.Enforce(ctx)
 	if e, ok := errors.AsType[*autoscaler.WaitError](err); !ok || !written || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(e.Error(), "no room for 1 x {small: 1}") {

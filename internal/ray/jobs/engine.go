@@ -247,18 +247,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// withGrace returns a context that outlives the end of ctx by d: for a call whose
-// outcome should be known although its caller wants to stop.
-func withGrace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		if sleep(out, d) {
-			cancel()
-		}
-	})
-	return out, func() { stop(); cancel() }
-}
-
 // ForeignError is a job under an id that this configuration needs, with another
 // stamp or none.
 type ForeignError struct {

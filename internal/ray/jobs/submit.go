@@ -311,7 +311,7 @@ func (e *Engine) post(ctx context.Context, r Request, run Run, before *ray.Job) 
 		}
 		// The request under way is given a moment to be answered when the caller
 		// gives up: a known outcome is worth 1.5 s.
-		postCtx, cancel := withGrace(ctx, 1500*time.Millisecond)
+		postCtx, cancel := ray.WithGrace(ctx, 1500*time.Millisecond)
 		err := api.Submit(postCtx, body)
 		cancel()
 		switch {
@@ -342,7 +342,7 @@ func (e *Engine) post(ctx context.Context, r Request, run Run, before *ray.Job) 
 
 // arrived looks whether a job whose POST was not answered is there.
 func (e *Engine) arrived(ctx context.Context, run Run) (bool, error) {
-	look, cancel := withGrace(ctx, 500*time.Millisecond)
+	look, cancel := ray.WithGrace(ctx, 500*time.Millisecond)
 	defer cancel()
 	job, err := e.Get(look, run.ID)
 	if err != nil {

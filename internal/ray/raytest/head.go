@@ -143,7 +143,10 @@ func (h *Head) start(ctx context.Context) error {
 	if err != nil || h.opts.NoDashboard || h.opts.Cold {
 		return err
 	}
-	if err := node.waitFor(ctx, "a first job to run", h.warmUp); err != nil || h.opts.Autoscaler == "" {
+	if err := node.waitFor(ctx, "a first job to run", h.warmUp); err != nil {
+		return err
+	}
+	if err := node.waitFor(ctx, "the head to report its command line", h.reported); err != nil || h.opts.Autoscaler == "" {
 		return err
 	}
 	return node.waitFor(ctx, "the autoscaler to report", h.autoscalerReports)

@@ -72,6 +72,16 @@ func (n *Node) waitAlive(ctx context.Context) error {
 	})
 }
 
+// reported is an error until the head's command line is known, which tells where the
+// GCS is.
+func (h *Head) reported(ctx context.Context) error {
+	body, err := h.request(ctx, http.MethodGet, "/nodes?view=summary", nil)
+	if err == nil && !bytes.Contains(body, []byte("--gcs-address=")) {
+		err = errors.New("no node has reported its command line yet")
+	}
+	return err
+}
+
 const warmUpID = "raytest-warm-up"
 
 // warmUp runs a job, step by step: each call does the next step, and nil means

@@ -103,7 +103,7 @@ resource "ray_autoscaling_policy" "bounds" {
 	if err := pods.Kill(t.Context(), pods.Workers()[0]); err != nil {
 		t.Fatal(err)
 	}
-	c.heldBy(time.Minute, func(nodes []string) bool { return three(nodes) && !slices.Equal(nodes, before) })
+	c.heldBy(3*time.Minute, func(nodes []string) bool { return three(nodes) && !slices.Equal(nodes, before) })
 	t.Logf("the floor was whole again %s after one of its pods was killed", time.Since(killed).Round(time.Second))
 	w.PlanNothing()
 

@@ -262,7 +262,10 @@ func (f *floor) enforce(ctx context.Context) error {
 			w.see(s.reasons())
 			err = f.do(ctx, task{Create: f.news(s.missing), Remove: []string{}})
 		case len(s.waiting) > 0:
-			w.see(append(s.waiting, f.launches(ctx)...))
+			launches := f.launches(ctx)
+			if ctx.Err() == nil || w.looks == 0 { // else nobody was asked about launches
+				w.see(append(s.waiting, launches...))
+			}
 			tell(w.reasons)
 			sleep(ctx, w.interval())
 		case len(s.stale) > 0:

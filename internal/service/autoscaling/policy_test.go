@@ -348,17 +348,17 @@ func TestFloorThatIsNotMetInTime(t *testing.T) {
 	f.AddNode(small())
 	tf := terraform(t, f, nil)
 	config := floor(2, nil)
-	config["timeouts"] = m{"create": "1s", "update": "1s"}
+	config["timeouts"] = m{"create": "3s", "update": "3s"}
 	tf.Resource(policy, config)
 	res := tf.Apply()
-	mustContain(t, res.Diagnostics().Errors(), "Policy p is not enforced after 1s", "group g: 0 of 2 nodes held", "terraform untaint")
+	mustContain(t, res.Diagnostics().Errors(), "Policy p is not enforced after 3s", "group g: 0 of 2 nodes held", "terraform untaint")
 	if !tf.Tainted(policy) {
 		t.Error("it is not tainted, so that a destroy would not see it")
 	}
 	tf.Untaint(policy)
 	mustPlanUpdate(t, tf, "0 of 2 nodes held")
 	res = tf.Apply()
-	mustContain(t, res.Diagnostics().Errors(), "Policy p is not enforced after 1s", "The next apply goes on")
+	mustContain(t, res.Diagnostics().Errors(), "Policy p is not enforced after 3s", "The next apply goes on")
 	f.AddNode(small())
 	tf.MustPlanNothing() // it needed nobody
 	if res := tf.Destroy(); res.ExitCode() != 0 {
@@ -768,7 +768,7 @@ func TestPlanKnowsTheAutoscaler(t *testing.T) {
 			t.Errorf("a plan of no change says: %s", ds)
 		}
 		config := floor(2, nil)
-		config["timeouts"] = m{"update": "1s"}
+		config["timeouts"] = m{"update": "3s"}
 		tf.Resource(policy, config)
 		mustContain(t, tf.Apply().Diagnostics().Errors(), "group g: 0 of 2 nodes held", "the cluster has no autoscaler that would start nodes")
 		tf.Provider(m{"address": f.URL(), "owner": "o", "plan_checks": "error"})
@@ -800,7 +800,7 @@ func TestPlanKnowsTheAutoscaler(t *testing.T) {
 		})
 		tf := terraform(t, f, nil)
 		config := floor(1, nil)
-		config["timeouts"] = m{"create": "1s"}
+		config["timeouts"] = m{"create": "3s"}
 		tf.Resource(policy, config)
 		ds := tf.Apply().Diagnostics().Errors()
 		mustContain(t, ds, "group g: 0 of 1 nodes held", "group small: launch failed: no quota", "can't start nodes for 1 x {small: 0.001}, STRICT_SPREAD: no node type has this, or not as many nodes may be added")

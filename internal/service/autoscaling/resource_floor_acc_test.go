@@ -84,8 +84,9 @@ func TestAccPolicy_resourceFloorHoldsAndIsTakenBack(t *testing.T) {
 		t.Errorf("the cluster's request is %q", got)
 	}
 	w.Write("main.tf", two)
-	c.eventually("small", 2) // v2 may have let idle nodes go while the infeasible floor was there
+	planUntil(t, w, 0) // v2 may have let idle nodes go while the infeasible floor was there
 	w.PlanNothing()
+	c.eventually("small", 2)
 	w.Destroy()
 	if got := c.asked(client); got != "" {
 		t.Errorf("after the destroy the cluster's request is %q", got)

@@ -286,9 +286,9 @@ func TestRequestWaitsForNodes(t *testing.T) {
 	}
 
 	config := request(3, nil)
-	config["timeouts"] = m{"update": "1s"}
+	config["timeouts"] = m{"update": "3s"}
 	tf.Resource(policy, config)
-	mustContain(t, tf.Apply().Diagnostics().Errors(), "Policy p is not enforced after 1s", "no room for 1 x {small: 1}")
+	mustContain(t, tf.Apply().Diagnostics().Errors(), "Policy p is not enforced after 3s", "no room for 1 x {small: 1}")
 	s.mustAsk("3 x {small: 1}")
 	if state := tf.State(policy); state["enforced"] != false || fmt.Sprint(state["reasons"]) != "[no room for 1 x {small: 1}]" {
 		t.Errorf("state after an update that did not get its nodes: %v", state)
@@ -329,9 +329,9 @@ func TestRequestThatWasNotMetIsTakenBack(t *testing.T) {
 	tf.Resource(policy, request(1, nil))
 	tf.MustApply()
 	config := request(3, nil)
-	config["timeouts"] = m{"update": "1s"}
+	config["timeouts"] = m{"update": "3s"}
 	tf.Resource(policy, config)
-	mustContain(t, tf.Apply().Diagnostics().Errors(), "Policy p is not enforced after 1s")
+	mustContain(t, tf.Apply().Diagnostics().Errors(), "Policy p is not enforced after 3s")
 	if res := tf.Destroy(); res.ExitCode() != 0 {
 		t.Fatal(res.Diagnostics())
 	}

@@ -57,18 +57,18 @@ func TestRealWorkerGroups_waitGoesOn(t *testing.T) {
 	}
 
 	config := g.policy(m{"min_replicas": 4}, nil)
-	config["timeouts"] = m{"update": "1s"}
+	config["timeouts"] = m{"update": "3s"}
 	tf.Resource(policy, config)
-	mustContain(t, tf.Apply().Diagnostics().Errors(), "Policy p is not enforced after 1s", "The next apply goes on")
+	mustContain(t, tf.Apply().Diagnostics().Errors(), "Policy p is not enforced after 3s", "The next apply goes on")
 	if p := tf.Plan(); p.Action(policy) != core.Update {
 		t.Errorf("the plan after a wait in vain: %v", p.Actions())
 	}
 
 	// Once all was there, what becomes of the workers is no drift.
-	config["worker_groups"].(m)["wait_for_workers"] = false
+	config["worker_groups"].(m)["wait_for_workers"], config["timeouts"] = false, nil
 	tf.MustApply()
 	tf.MustPlanNothing()
-	config["worker_groups"].(m)["wait_for_workers"] = true
+	config["worker_groups"].(m)["wait_for_workers"], config["timeouts"] = true, m{"update": "3s"}
 	mustContain(t, tf.Apply().Diagnostics().Errors(), "group cpu: 0 of 4 workers ready")
 }
 
@@ -181,7 +181,7 @@ func TestRealWorkerGroups_toAnotherRayCluster(t *testing.T) {
 	tf.Resource(policy, a.policy(m{"min_replicas": 2}, restore))
 	tf.MustApply()
 	config := b.policy(m{"min_replicas": 3}, restore)
-	config["timeouts"] = m{"update": "1s"}
+	config["timeouts"] = m{"update": "5s"}
 	tf.Resource(policy, config)
 	mustContain(t, tf.Apply().Diagnostics().Errors(), "group cpu: 0 of 3 workers ready")
 	a.mustBe(asMade)

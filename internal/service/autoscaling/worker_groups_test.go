@@ -365,10 +365,10 @@ func TestRealWorkerGroups_workersThatNeverCome(t *testing.T) {
 	})
 	tf := g.terraform(kubetest.User{}, nil)
 	config := g.policy(m{"min_replicas": 3}, nil)
-	config["timeouts"] = m{"create": "3s"}
+	config["timeouts"] = m{"create": "5s"}
 	tf.Resource(policy, config)
 	r := tf.Apply()
-	mustContain(t, r.Diagnostics().Errors(), "Policy p is not enforced after 3s", "group cpu: 0 of 3 workers ready")
+	mustContain(t, r.Diagnostics().Errors(), "Policy p is not enforced after 5s", "group cpu: 0 of 3 workers ready")
 	if !tf.Tainted(policy) || tf.State(policy)["previous"] != `{"workerGroupSpecs":{"cpu":{"minReplicas":1}}}` {
 		t.Errorf("state: %v", tf.State(policy))
 	}
@@ -449,7 +449,7 @@ func TestRealWorkerGroups_noKubeRay(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := g.policy(m{"min_replicas": 2}, m{"on_destroy": "restore"})
-	config["timeouts"] = m{"create": "1s", "delete": "1s"}
+	config["timeouts"] = m{"create": "3s", "delete": "3s"}
 	tf.Resource(policy, config)
 	mustContain(t, tf.Apply().Diagnostics().Errors(), "no KubeRay operator has ever looked at the RayCluster")
 	r = tf.Destroy()

@@ -225,15 +225,17 @@ func (r *connection) prove(ctx context.Context, c *conn.Cluster, m *connectionMo
 				diags.AddAttributeError(path.Root("required_ray_version"), fmt.Sprintf("The cluster %s runs another Ray", p.label), fw.Sentence(why)+" Change the constraint, or the cluster.")
 				return seen{}, false
 			}
-			p.reasons = nil
+			var missing []string
 			if wait {
-				p.reasons = w.missing(s.nodes)
+				missing = w.missing(s.nodes)
 			}
-			if len(p.reasons) == 0 {
+			if len(missing) == 0 {
 				return s, true
 			}
-			p.reasons = append(p.reasons, launches(ctx, c)...)
-			p.err = nil
+			missing = append(missing, launches(ctx, c)...)
+			if ctx.Err() == nil || p.reasons == nil { // else nobody was asked about launches
+				p.reasons, p.err = missing, nil
+			}
 		} else if ctx.Err() == nil {
 			if !wait || !ray.IsUnreachable(err) {
 				fw.AddError(diags, at(m, err), fmt.Sprintf("The cluster %s can't be used", p.label), err)
