@@ -68,11 +68,13 @@ func (e *Engine) End(ctx context.Context, ref Ref, remove bool, stopTimeout time
 	if err != nil {
 		return EndedNow, err
 	}
-	if !e.o.Registry.Release(key, ref.ID) {
+	if !e.o.Registry.End(key, ref.ID) {
 		return OwnedHere, nil
 	}
+	defer e.o.Registry.Release(key, ref.ID)
+	asked := time.Now()
 	job, err := e.record(ctx, ref.ID)
-	if ray.IsKind(err, ray.KindNotFound) && time.Since(ref.EndTime) < e.settled {
+	if ray.IsKind(err, ray.KindNotFound) && asked.Sub(ref.EndTime) < e.settled {
 		if err := e.settle(ctx, ref.ID, ref.EndTime); err != nil {
 			return EndedNow, err
 		}
@@ -233,6 +235,9 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 			}
 		}
 		if !sleep(ctx, interval(time.Since(start))) {
+			if now, err := e.lastLook(ctx, id); err == nil && now.Status.Terminal() {
+				return now, nil
+			}
 			return job, &ray.Error{Kind: ray.KindCanceled, Op: "wait for job " + id + " to stop", Address: e.o.Address, Message: "the wait was given up after the job was asked to stop", Err: context.Cause(ctx)}
 		}
 		now, err := e.Get(ctx, id)
@@ -253,6 +258,13 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 			return job, &StopTimeoutError{ID: id, Status: job.Status, After: timeout, Err: last}
 		}
 	}
+}
+
+// lastLook is Get for a caller whose ctx has ended.
+func (e *Engine) lastLook(ctx context.Context, id string) (ray.Job, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
+	defer cancel()
+	return e.Get(ctx, id)
 }
 
 // unplacedAfter is how long a PENDING job that was asked to stop may take for it: the

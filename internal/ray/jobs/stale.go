@@ -165,7 +165,9 @@ func (w *wait) lookAfter(ctx context.Context) {
 	default:
 		if api, err := w.engine.o.Dashboard(ctx); err == nil {
 			_, err := api.Stop(ctx, w.run.ID)
-			u.told = err == nil
+			if u.told = err == nil; u.told {
+				w.last.Message = textUnborn
+			}
 		}
 	}
 }

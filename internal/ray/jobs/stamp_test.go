@@ -40,27 +40,3 @@ func TestStampOf_refusesHalfAStamp(t *testing.T) {
 		}
 	}
 }
-
-func TestRegistry_aDeleteNeverTakesWhatACreateOwns(t *testing.T) {
-	t.Parallel()
-	var r jobs.Registry
-	if !r.Own("c", "a-0123456789") || r.Own("c", "a-0123456789") {
-		t.Error("an id can be owned once")
-	}
-	if r.Release("c", "a-0123456789") {
-		t.Error("an owned id must not be released")
-	}
-	if !r.Release("c", "b-0123456789") || !r.Release("c", "b-0123456789-3") || !r.Release("other", "b-0123456789-9") {
-		t.Error("an id that nobody owns can be released")
-	}
-	if got := r.Released("c", "b-0123456789"); got != 3 {
-		t.Errorf("highest released attempt %d, want 3", got)
-	}
-	if got := r.Released("c", "a-0123456789"); got != 0 {
-		t.Errorf("released attempt of an owned id %d, want 0", got)
-	}
-	r.Disown("c", "a-0123456789")
-	if !r.Own("c", "a-0123456789") {
-		t.Error("a disowned id can be owned again")
-	}
-}

@@ -93,6 +93,9 @@ type Decision struct {
 	Failed *ray.Job
 	// Earlier are attempts that are over and that this process did not let go.
 	Earlier []ray.Job
+	// base and released are the sequence of ID, and what this process had let go of it.
+	base     string
+	released int
 	// clear is the record under the user's own id that has to be deleted first.
 	clear *ray.Job
 }
@@ -134,7 +137,7 @@ func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, e
 		if other, ok := found[n]; ok {
 			return Decision{}, &ForeignError{id, other, "it does not carry this configuration's stamp"}
 		}
-		return Decision{ID: id, Attempt: n, Earlier: earlier(found, stamp, released, n)}, nil
+		return Decision{ID: id, Attempt: n, Earlier: earlier(found, stamp, released, n), base: base, released: released}, nil
 	}
 	switch {
 	case passed > 0 && passed >= last:
@@ -159,7 +162,7 @@ func (e *Engine) Decide(ctx context.Context, r Request, fresh bool) (Decision, e
 	}
 	found[last] = job
 	if adoptable(job.Status, r.KeepFailed) {
-		return Decision{ID: id, Attempt: last, Adopt: &job, Earlier: earlier(found, stamp, released, last)}, nil
+		return Decision{ID: id, Attempt: last, Adopt: &job, Earlier: earlier(found, stamp, released, last), base: base, released: released}, nil
 	}
 	d, err := next(last + 1)
 	d.Failed = &job
@@ -191,31 +194,40 @@ func (e *Engine) decideOwnID(ctx context.Context, r Request, want Stamp) (Decisi
 	if err != nil {
 		return Decision{}, err
 	}
+	for e.o.Registry.Ending(key, id) { // by a destroy beside this
+		if !sleep(ctx, 100*time.Millisecond) {
+			return Decision{}, e.canceled(ctx, "submit job "+id)
+		}
+	}
+	d := Decision{ID: id, Attempt: 1, base: id, released: e.o.Registry.Released(key, id)}
 	job, err := e.record(ctx, id)
 	if ray.IsKind(err, ray.KindNotFound) {
-		return Decision{ID: id, Attempt: 1}, nil
+		return d, nil
 	}
 	if err != nil {
 		return Decision{}, err
 	}
 	if ghost(job) {
-		return Decision{ID: id, Attempt: 1, clear: &job}, nil
+		d.clear = &job
+		return d, nil
 	}
 	got, marked := StampOf(job.Metadata)
-	released := e.o.Registry.Released(key, id) > 0
 	switch {
 	case !marked || got.Owner != want.Owner || got.Name != want.Name:
 		return Decision{}, &ForeignError{id, job, "it does not carry this configuration's stamp"}
-	case released && job.Status.Terminal():
+	case d.released > 0 && job.Status.Terminal():
 		return Decision{}, &ForeignError{id, job, "its previous run was kept by on_destroy; an own submission_id can run again only with on_destroy = \"delete\", or under another id"}
 	case job.Status == ray.JobFailed && r.KeepFailed && got.Same(want):
-		return Decision{ID: id, Attempt: 1, Adopt: &job}, nil
+		d.Adopt = &job
+		return d, nil
 	case job.Status == ray.JobFailed || job.Status == ray.JobStopped:
-		return Decision{ID: id, Attempt: 1, Failed: &job, clear: &job}, nil
+		d.Failed, d.clear = &job, &job
+		return d, nil
 	case !got.Same(want):
 		return Decision{}, &ForeignError{id, job, "it was submitted with other inputs"}
 	}
-	return Decision{ID: id, Attempt: 1, Adopt: &job}, nil
+	d.Adopt = &job
+	return d, nil
 }
 
 // Submit has the request run once: it adopts the attempt that is there, or posts
@@ -241,8 +253,12 @@ func (e *Engine) Submit(ctx context.Context, r Request) (Run, error) {
 		}
 		run := Run{ID: d.ID, Attempt: d.Attempt, Stamp: stamp, ClusterID: clusterID, Earlier: d.Earlier}
 		run.Stamp.Attempt = d.Attempt
-		if !e.o.Registry.Own(key, d.ID) {
+		switch e.o.Registry.Own(key, d.base, d.ID, d.released) {
+		case OwnedByAnother:
 			return run, &ClaimedError{d.ID}
+		case Outdated:
+			continue
+		case Owned:
 		}
 		if d.Adopt != nil {
 			run.Adopted, run.Job = true, *d.Adopt
