@@ -3,17 +3,20 @@
 package acctest_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/acctest"
 )
 
 // The main promise through the real CLI: an interrupted apply leaves the job
-// running and takes it up again.
+// running and takes it up again. The job, on this machine, waits for a file, and so
+// is not over before the test lets it be.
 func TestAccInterruptedApplyWaitsOn(t *testing.T) {
 	t.Parallel()
 	ray := acctest.Shared(t)
 	w := acctest.NewWorkspace(t)
+	goOn := filepath.Join(w.Dir, "go")
 	w.Write("main.tf", acctest.RequiredProviders+`
 provider "ray" {
   address = "`+ray.DashboardURL+`"
@@ -22,7 +25,7 @@ provider "ray" {
 
 resource "ray_job" "slow" {
   name       = "interrupted"
-  entrypoint = "sleep 12"
+  entrypoint = "until [ -e '`+goOn+`' ]; do sleep 0.2; done"
 }
 `)
 	apply := w.Start("apply", "-auto-approve", "-input=false")
@@ -40,6 +43,7 @@ resource "ray_job" "slow" {
 	if r := w.Plan(); r.ExitCode != 2 || !r.Contains("0 to add, 1 to change, 0 to destroy") {
 		t.Errorf("plan after Ctrl-C: exit code %d\n%s", r.ExitCode, r.Output)
 	}
+	w.Write(filepath.Base(goOn), "")
 	w.Apply()
 	if got := w.Attributes("ray_job.slow")["status"]; got != "SUCCEEDED" {
 		t.Errorf("status: got %v, want SUCCEEDED", got)
