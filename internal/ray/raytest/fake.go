@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"sort"
 	"strings"
@@ -31,7 +30,7 @@ type Fake struct {
 	// startTimeout is how long a job may be PENDING.
 	startTimeout time.Duration
 	commands     map[string]Command
-	addr         string
+	port         heldPort
 	done         chan struct{} // closed by Close
 	serving      sync.WaitGroup
 
@@ -146,7 +145,7 @@ func NewFake(opts ...Option) *Fake {
 		jobs: map[string]*fakeJob{}, logs: map[string]string{}, packages: map[string][]byte{}, pins: map[string]time.Time{},
 		requests: map[string]int{}, executions: map[string]int{}, entrypoints: map[string]int{}, submitting: map[string]int{},
 		ended: map[string]time.Time{}, ghosts: map[string]time.Time{},
-		gcsAddress: "127.0.0.1:6379", addr: "127.0.0.1:0", startTimeout: 15 * time.Minute,
+		gcsAddress: "127.0.0.1:6379", startTimeout: 15 * time.Minute,
 	}
 	for _, o := range opts {
 		o(f)
@@ -192,7 +191,7 @@ func randomHex(n int) string {
 }
 
 // URL is the dashboard's address, with the prefix.
-func (f *Fake) URL() string { return "http://" + f.addr + f.prefix }
+func (f *Fake) URL() string { return "http://" + f.port.addr + f.prefix }
 
 // Up lets the fake listen again after Down, on the same port.
 func (f *Fake) Up() error {
@@ -201,11 +200,10 @@ func (f *Fake) Up() error {
 	if f.server != nil {
 		return nil
 	}
-	l, err := net.Listen("tcp", f.addr)
+	l, err := f.port.listen()
 	if err != nil {
 		return err
 	}
-	f.addr = l.Addr().String()
 	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Minute}
 	f.server = s
 	f.serving.Go(func() { _ = s.Serve(l) }) // ends by Close, with ErrServerClosed
@@ -229,6 +227,7 @@ func (f *Fake) Close() {
 	close(f.done)
 	f.Down()
 	f.serving.Wait()
+	f.port.release()
 }
 
 // Restart makes the fake what a head is after a restart. Without Redis the

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"path"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ type FakeGCS struct {
 	raypb.UnimplementedActorInfoGcsServiceServer
 	raypb.UnimplementedAutoscalerStateServiceServer
 
-	address string
+	port heldPort
 
 	mu      sync.Mutex
 	state   GCSState
@@ -89,7 +88,7 @@ func StartFakeGCS(state GCSState) (*FakeGCS, error) {
 	if state.RayVersion == "" {
 		state.RayVersion = "2.60.0"
 	}
-	f := &FakeGCS{address: "127.0.0.1:0", state: state, calls: map[string]int{}}
+	f := &FakeGCS{state: state, calls: map[string]int{}}
 	if err := f.Start(); err != nil {
 		return nil, err
 	}
@@ -100,7 +99,7 @@ func StartFakeGCS(state GCSState) (*FakeGCS, error) {
 func (f *FakeGCS) Address() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.address
+	return f.port.addr
 }
 
 // Start serves again after Stop.
@@ -110,11 +109,10 @@ func (f *FakeGCS) Start() error {
 	if f.server != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", f.address)
+	listener, err := f.port.listen()
 	if err != nil {
 		return fmt.Errorf("start the fake GCS: %w", err)
 	}
-	f.address = listener.Addr().String()
 	server := grpc.NewServer(grpc.UnaryInterceptor(f.admit))
 	raypb.RegisterNodeInfoGcsServiceServer(server, f)
 	raypb.RegisterInternalKVGcsServiceServer(server, f)
@@ -143,7 +141,10 @@ func (f *FakeGCS) Stop() {
 }
 
 // Close ends the server for good.
-func (f *FakeGCS) Close() { f.Stop() }
+func (f *FakeGCS) Close() {
+	f.Stop()
+	f.port.release()
+}
 
 // Restart is a head that comes back on its address. Without Redis it has another
 // cluster id, and neither nodes, jobs nor keys; with Redis pass the id it has:
@@ -471,7 +472,7 @@ func (f *Fake) ServeGCS() (*FakeGCS, error) {
 	gcs, err := StartFakeGCS(GCSState{Token: f.token, Refresh: func(s *GCSState) {
 		c := f.Cluster()
 		s.ClusterID, s.RayVersion, s.PythonVersion, s.SessionName = c.ClusterID, c.RayVersion, c.PythonVersion, c.SessionName
-		s.DashboardAddress = f.addr
+		s.DashboardAddress = f.port.addr
 		s.Nodes, s.Jobs = f.Nodes(), f.Jobs()
 	}})
 	if err != nil {
