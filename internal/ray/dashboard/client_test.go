@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -471,52 +472,46 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestTimeOutsAreIdleOnes(t *testing.T) {
 	t.Parallel()
-	const idle = 300 * time.Millisecond
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		if r.URL.Path != "/api/jobs/" {
-			return
-		}
-		for _, part := range []string{"[", " ", " ", " ", " ", "]"} {
-			_, _ = io.WriteString(w, part)
-			_ = http.NewResponseController(w).Flush()
-			wait(r.Context(), idle/2)
-		}
-	}))
-	t.Cleanup(s.Close)
-	c := newClient(t, dashboard.Options{URL: s.URL, RequestTimeout: idle})
-	if _, err := c.ListJobs(t.Context(), nil); err != nil {
-		t.Errorf("an answer that takes %s with progress: %v", 3*idle, err)
-	}
-	if err := c.PutPackage(t.Context(), "gcs://x", 6, &slow{t.Context(), 6, idle / 2}); err != nil {
-		t.Errorf("an upload that takes %s with progress: %v", 3*idle, err)
+	for pause, want := range map[time.Duration]ray.Kind{
+		dashboard.DefaultRequestTimeout - time.Millisecond: ray.KindUnknown, // no error
+		dashboard.DefaultRequestTimeout + time.Millisecond: ray.KindTimeout,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newClient(t, dashboard.Options{URL: "http://h", HTTP: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+				// As a connection does, it ends with its request.
+				if _, err := io.Copy(io.Discard, &slow{r.Context(), r.Body, 0}); err != nil {
+					return nil, err
+				}
+				answer := "[    ]"
+				if r.Method != http.MethodGet {
+					answer = ""
+				}
+				body := io.NopCloser(&slow{r.Context(), strings.NewReader(answer), pause})
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body, Request: r}, nil
+			})}})
+			if _, err := c.ListJobs(t.Context(), nil); ray.KindOf(err) != want {
+				t.Errorf("an answer with pauses of %s: %v, want kind %q", pause, err, want)
+			}
+			if err := c.PutPackage(t.Context(), "gcs://x", 6, &slow{t.Context(), strings.NewReader("abcdef"), pause}); ray.KindOf(err) != want {
+				t.Errorf("an upload with pauses of %s: %v, want kind %q", pause, err, want)
+			}
+		})
 	}
 }
 
-// slow gives n bytes, one after each pause.
+// slow gives what r has, one byte after each pause, until ctx ends.
 type slow struct {
 	ctx   context.Context
-	n     int
+	r     io.Reader
 	pause time.Duration
 }
 
 func (s *slow) Read(b []byte) (int, error) {
-	if s.n == 0 {
-		return 0, io.EOF
+	time.Sleep(s.pause)
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
 	}
-	wait(s.ctx, s.pause)
-	s.n--
-	b[0] = 'x'
-	return 1, nil
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	return s.r.Read(b[:min(len(b), 1)])
 }
 
 func TestGETsAreRepeatedAndWritesAreNot(t *testing.T) {
@@ -548,29 +543,34 @@ func TestGETsAreRepeatedAndWritesAreNot(t *testing.T) {
 
 func TestRetryObeysTheServerAndTheCaller(t *testing.T) {
 	t.Parallel()
-	n := 0
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		n++
-		if n == 1 {
-			w.Header().Set("Retry-After", "1")
-			w.WriteHeader(http.StatusTooManyRequests)
-			return
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := newClient(t, dashboard.Options{
+			URL: "http://h", Retry: dashboard.Retry{Max: 1, MinBackoff: time.Millisecond},
+			HTTP: &http.Client{Transport: tripper(func(*http.Request) (*http.Response, error) {
+				w := httptest.NewRecorder()
+				n++
+				if n == 1 {
+					w.Header().Set("Retry-After", "1")
+					w.WriteHeader(http.StatusTooManyRequests)
+				} else {
+					_, _ = io.WriteString(w, `{"ray_version": "2.60.0"}`)
+				}
+				return w.Result(), nil
+			})},
+		})
+		begin := time.Now()
+		if _, err := c.Version(t.Context()); err != nil || time.Since(begin) != time.Second {
+			t.Errorf("%v after %s, want success after 1 s", err, time.Since(begin))
 		}
-		_, _ = io.WriteString(w, `{"ray_version": "2.60.0"}`)
-	}))
-	t.Cleanup(s.Close)
-	c := newClient(t, dashboard.Options{URL: s.URL, Retry: dashboard.Retry{Max: 1, MinBackoff: time.Millisecond}})
-	begin := time.Now()
-	if _, err := c.Version(t.Context()); err != nil || time.Since(begin) < time.Second {
-		t.Errorf("%v after %s, want success after 1 s", err, time.Since(begin))
-	}
-	n = 0
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	begin = time.Now()
-	if _, err := c.Version(ctx); !ray.IsKind(err, ray.KindUnavailable) || time.Since(begin) > 500*time.Millisecond {
-		t.Errorf("%v after %s: the caller has no time for the wait", err, time.Since(begin))
-	}
+		n = 0
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		begin = time.Now()
+		if _, err := c.Version(ctx); !ray.IsKind(err, ray.KindUnavailable) || time.Since(begin) != 0 {
+			t.Errorf("%v after %s: the caller has no time for the wait", err, time.Since(begin))
+		}
+	})
 }
 
 func TestRefusedConnectionsAreRepeatedOnceRayHasAnswered(t *testing.T) {
