@@ -210,8 +210,8 @@ func TestDiscover_cancelledWhileTheDriverStarts(t *testing.T) {
 	}()
 	start := time.Now()
 	_, err := rayclient.Discover(ctx, rayclient.Options{Address: address})
-	if !ray.IsKind(err, ray.KindCanceled) || time.Since(start) > time.Second {
-		t.Errorf("Discover = %v after %s, want an error of kind canceled within 1s", err, time.Since(start))
+	if !ray.IsKind(err, ray.KindCanceled) || time.Since(start) >= rayclient.DefaultTimeout {
+		t.Errorf("Discover = %v after %s, want an error of kind canceled before its own time limit", err, time.Since(start))
 	}
 }
 

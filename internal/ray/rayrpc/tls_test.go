@@ -92,14 +92,3 @@ func (l *mutualListener) Accept() (net.Conn, error) {
 type closedConn struct{ net.Conn }
 
 func (closedConn) Read([]byte) (int, error) { return 0, io.EOF }
-
-// refused is an address where nothing listens.
-func refused(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
