@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,22 +30,11 @@ func serve(t *testing.T, tls bool, status int, contentType, body string) (url, h
 	return s.URL, s.Listener.Addr().String()
 }
 
-// closedPort is host:port where nothing listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 // TestWhatAUserReads makes each fault that a wrong address or a bad day can be,
 // and reads the message: what was said, and what to do.
 func TestWhatAUserReads(t *testing.T) {
 	t.Parallel()
-	closed := closedPort(t)
+	const closed = "127.0.0.1:1" // where nothing ever listens
 	tlsURL, tlsHost := serve(t, true, 200, "application/json", `{}`)
 	plainURL, plainHost := serve(t, false, 200, "application/json", `{"ray_version":"2.60.0"}`)
 	page, _ := serve(t, false, 200, "text/html", "<html><title>Sign in to Corp</title></html>")

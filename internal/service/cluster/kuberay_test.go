@@ -77,9 +77,9 @@ func TestConnectionWaitsForTheHeadOfARayCluster(t *testing.T) {
 	k.Delete(rayCluster)
 	tf := terraform(t, nil)
 	tf.Provider(providerOf(k))
-	config := m{"address": "kuberay://ml/ray", "ready_when": m{"nodes": 1}, "timeouts": m{"create": "300ms"}}
+	config := m{"address": "kuberay://ml/ray", "ready_when": m{"nodes": 1}, "timeouts": m{"create": "3s"}}
 	tf.Resource(conn, config)
-	mustContain(t, tf.Apply().Diagnostics().Errors(), "is not ready after 300ms", "there is no RayCluster of this name in the namespace", "kubectl get pods -n ml")
+	mustContain(t, tf.Apply().Diagnostics().Errors(), "is not ready after 3s", "there is no RayCluster of this name in the namespace", "kubectl get pods -n ml")
 	k.Set(rayCluster, kubefake.RayCluster{Dashboard: head.URL(), Status: map[string]any{"conditions": []any{
 		map[string]any{"type": "HeadPodReady", "status": "False", "reason": "ContainersNotReady", "message": "image pull"},
 	}}})
