@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -11,7 +12,19 @@ import (
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
 
-const postJob = "POST /api/jobs/"
+const (
+	postJob    = "POST /api/jobs/"
+	hasPackage = "GET /api/packages/gcs/{id}"
+)
+
+// packed is r with a package, which is looked for before each POST.
+func packed(r jobs.Request) jobs.Request {
+	r.Packages = []jobs.Package{{URI: "gcs://_ray_pkg_0123456789abcdef.zip", Size: 1, Write: func(_ context.Context, w io.Writer) error {
+		_, err := w.Write([]byte("x"))
+		return err
+	}}}
+	return r
+}
 
 // What was cut off, in any way, is found again: the entrypoint runs once and there
 // is one job.
@@ -29,26 +42,49 @@ func TestSubmit_runsOnceWhateverIsCutOff(t *testing.T) {
 		"proxy had no backend":           {raytest.Match{Route: postJob}, raytest.ProxyPage(502)},
 		"connection reset":               {raytest.Match{Route: postJob}, raytest.Reset()},
 		"no agent yet":                   {raytest.Match{Route: postJob}, raytest.NoAgent()},
-		"slow head":                      {raytest.Match{Route: postJob}, raytest.Slow(700 * time.Millisecond)},
 		"look-up fails once":             {raytest.Match{Route: "GET /api/jobs/"}, raytest.Reset()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fake := newFake(t)
 			fake.Fail(c.match, c.fault)
-			run, err := newEngine(t, fake).Submit(t.Context(), request(entrypoint))
-			if err != nil {
-				// Given up: the next process goes on.
-				run = mustSubmit(t, newEngine(t, fake), request(entrypoint))
-			}
-			requireRuns(t, fake, entrypoint, 1)
-			if all := fake.Jobs(); len(all) != 1 || all[0].SubmissionID != run.ID {
-				t.Errorf("jobs %+v, want only %s", all, run.ID)
-			}
-			if n := fake.OverlappingSubmits(); n != 0 {
-				t.Errorf("%d overlapping POSTs of one id, want none", n)
-			}
+			submitOnce(t, fake, newEngine(t, fake), request(entrypoint))
 		})
+	}
+	// The client's time is up before the POST takes effect, and the next one comes after it.
+	t.Run("slow head", func(t *testing.T) {
+		t.Parallel()
+		fake := newFake(t)
+		slow := fake.Fail(raytest.Match{Route: postJob}, raytest.FreezeAgent())
+		go func() {
+			<-slow.Hit()
+			again := fake.Fail(raytest.Match{Route: hasPackage}, raytest.FreezeAgent())
+			<-again.Hit()
+			slow.Thaw()
+			pause(t, 100*time.Millisecond) // Thaw returns just before the fake is done with the POST
+			again.Thaw()
+		}()
+		submitOnce(t, fake, newImpatientEngine(t, fake, nil, 500*time.Millisecond, 30*time.Second), packed(request(entrypoint)))
+		if slow.Hits() != 1 {
+			t.Errorf("%d POSTs were slow, want one", slow.Hits())
+		}
+	})
+}
+
+// submitOnce submits r, by the next process where e gives up, and fails unless it ran
+// once.
+func submitOnce(t *testing.T, fake *raytest.Fake, e *jobs.Engine, r jobs.Request) {
+	t.Helper()
+	run, err := e.Submit(t.Context(), r)
+	if err != nil {
+		run = mustSubmit(t, newEngine(t, fake), r)
+	}
+	requireRuns(t, fake, r.Entrypoint, 1)
+	if all := fake.Jobs(); len(all) != 1 || all[0].SubmissionID != run.ID {
+		t.Errorf("jobs %+v, want only %s", all, run.ID)
+	}
+	if n := fake.OverlappingSubmits(); n != 0 {
+		t.Errorf("%d overlapping POSTs of one id, want none", n)
 	}
 }
 
@@ -110,11 +146,12 @@ func TestSubmit_processesThatRaceShareOneRun(t *testing.T) {
 func TestSubmit_givenUpBeforeThePostRunsNothing(t *testing.T) {
 	t.Parallel()
 	fake := newFake(t)
-	slow := fake.Fail(raytest.Match{Route: "GET /api/jobs/"}, raytest.Slow(300*time.Millisecond))
+	look := fake.Fail(raytest.Match{Route: "GET /api/jobs/"}, raytest.FreezeAgent())
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		<-slow.Hit()
+		<-look.Hit()
 		cancel()
+		look.Thaw()
 	}()
 	_, err := newEngine(t, fake).Submit(ctx, request("sleep 3600"))
 	if !ray.IsKind(err, ray.KindCanceled) || ray.OutcomeUnknown(err) {

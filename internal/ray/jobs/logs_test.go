@@ -30,7 +30,7 @@ type copier struct {
 func newCopier(t *testing.T, fake *raytest.Fake) *copier {
 	t.Helper()
 	c := &copier{file: filepath.Join(t.TempDir(), "log")}
-	client, err := dashboard.New(dashboard.Options{URL: fake.URL(), HTTP: &http.Client{Transport: c}, RequestTimeout: time.Second})
+	client, err := dashboard.New(dashboard.Options{URL: fake.URL(), HTTP: &http.Client{Transport: c}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestLogCopy_theFileIsAtFault(t *testing.T) {
 	if err := c.e.NewLogCopy(closed).Finish(t.Context(), job); err == nil {
 		t.Error("nothing went wrong")
 	}
-	if time.Since(start) > 5*time.Second {
+	if time.Since(start) > 12*time.Second { // of 15.5
 		t.Error("it was tried again and again")
 	}
 }
