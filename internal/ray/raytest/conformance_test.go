@@ -11,9 +11,9 @@ import (
 
 func TestFakeConforms(t *testing.T) {
 	t.Parallel()
-	f := NewFake(WithMonitorLag(200 * time.Millisecond))
+	f := NewFake(WithMonitorLag(time.Second))
 	t.Cleanup(f.Close)
-	Conformance(t, Target{URL: f.URL(), Own: true, Settle: 300 * time.Millisecond, Misjudge: func(t *testing.T, id string) {
+	Conformance(t, Target{URL: f.URL(), Own: true, Settle: 1200 * time.Millisecond, Misjudge: func(t *testing.T, id string) {
 		if !f.Misjudge(id) {
 			t.Errorf("%s was not misjudged", id)
 		}

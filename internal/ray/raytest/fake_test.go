@@ -389,7 +389,7 @@ func TestOlderRaysLackWhatCameLater(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	f := NewFake(WithToken("T"), WithMonitorLag(200*time.Millisecond))
+	f := NewFake(WithToken("T"), WithMonitorLag(time.Second))
 	t.Cleanup(f.Close)
 	for _, test := range []struct {
 		header []string
@@ -410,7 +410,7 @@ func TestTokens(t *testing.T) {
 	if got, body := call(t, f, http.MethodGet, "/api/authentication_mode"); got != 200 || body != `{"authentication_mode": "token"}` {
 		t.Errorf("%d %s", got, body)
 	}
-	Conformance(t, Target{URL: f.URL(), HTTP: &http.Client{Transport: bearer("T")}, Own: true, Settle: 300 * time.Millisecond})
+	Conformance(t, Target{URL: f.URL(), HTTP: &http.Client{Transport: bearer("T")}, Own: true, Settle: 1200 * time.Millisecond})
 }
 
 func TestFrozenAgentRunsTheJobLater(t *testing.T) {
