@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -364,11 +365,34 @@ func TestParallelism(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3} {
 		tf, cloud := newThings(t, core.Parallelism(n))
-		cloud.set(func(c *world) { c.delay = 20 * time.Millisecond })
-		for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		entered, proceed := make(chan struct{}), make(chan struct{})
+		cloud.set(func(c *world) {
+			c.onCreate = func(context.Context) {
+				entered <- struct{}{}
+				<-proceed
+			}
+		})
+		names := []string{"a", "b", "c", "d", "e", "f"}
+		for _, name := range names {
 			tf.Resource("x_thing."+name, map[string]any{"name": name})
 		}
-		tf.MustApply()
+		run := tf.StartApply()
+		for range len(names) / n {
+			for i := range n {
+				select {
+				case <-entered:
+				case <-time.After(time.Minute):
+					t.Fatalf("creates at a time: got %d, want %d", i, n)
+				}
+			}
+			time.Sleep(20 * time.Millisecond) // in which one more would begin
+			for range n {
+				proceed <- struct{}{}
+			}
+		}
+		if r := run.Wait(); r.ExitCode() != 0 {
+			t.Errorf("exit code %d\n%s", r.ExitCode(), r.Diagnostics())
+		}
 		if got := cloud.peak(); got != n {
 			t.Errorf("creates at a time: got %d, want %d", got, n)
 		}

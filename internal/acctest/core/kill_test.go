@@ -59,14 +59,14 @@ func TestKills(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tf, cloud := newThings(t)
-			entered, cancelled := make(chan struct{}), make(chan struct{})
+			entered, cancelled, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			cloud.set(func(c *world) {
 				c.onCreate = func(ctx context.Context) {
 					close(entered)
 					<-ctx.Done()
 					close(cancelled)
 					if name == "two interrupts" {
-						time.Sleep(100 * time.Millisecond)
+						<-ended // it does not return before the second
 					}
 				}
 			})
@@ -75,20 +75,20 @@ func TestKills(t *testing.T) {
 			<-entered
 			tc.kill(run)
 			r := run.Wait()
+			close(ended)
 			if r.ExitCode() != tc.exit {
 				t.Errorf("exit code: got %d, want %d", r.ExitCode(), tc.exit)
 			}
 			if got := tf.Addresses(); len(got) != 0 {
 				t.Errorf("state: got %v, want none", got)
 			}
-			select {
-			case <-cancelled:
-				if !tc.cancelled {
+			if tc.cancelled {
+				<-cancelled
+			} else {
+				select {
+				case <-cancelled:
 					t.Error("the context was cancelled, which a killed provider cannot see")
-				}
-			case <-time.After(50 * time.Millisecond):
-				if tc.cancelled {
-					t.Error("the context was not cancelled")
+				case <-time.After(50 * time.Millisecond):
 				}
 			}
 			cloud.set(func(c *world) { c.onCreate = nil })

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	dschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
@@ -43,7 +42,6 @@ type world struct {
 	createKeeps bool
 	updateFails bool
 	deleteFails bool
-	delay       time.Duration
 	onCreate    func(context.Context)
 	deleted     []string
 }
@@ -234,7 +232,6 @@ func (r *thing) Create(ctx context.Context, req resource.CreateRequest, resp *re
 	if now.onCreate != nil {
 		now.onCreate(ctx)
 	}
-	time.Sleep(now.delay)
 	m.ID, m.Status = types.StringValue(id), types.StringValue(now.status)
 	if m.Fixed.IsUnknown() {
 		m.Fixed = types.StringNull()
