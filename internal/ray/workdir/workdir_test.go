@@ -284,7 +284,7 @@ func TestLinksThatFanOutEnd(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	_, err := Scan(ctx, dir, Options{MaxBytes: 1000})
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 15*time.Second {
 		t.Errorf("obeyed the context after %v", took)
 	}
 	if !ray.IsKind(err, ray.KindTimeout) {
