@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -136,13 +137,16 @@ resource "ray_job" "a" {
 	requireNoJobs(t)
 }
 
+// The job, on this machine, waits for a file, and so is not over before the test lets
+// it be.
 func TestAccJob_interruptLeavesTheJobAndTheNextApplyWaitsOn(t *testing.T) {
 	t.Parallel()
 	w := acctest.NewWorkspace(t)
+	goOn := filepath.Join(w.Dir, "go")
 	w.Write("main.tf", header(t, acctest.Shared(t).DashboardURL)+`
 resource "ray_job" "a" {
   name       = "interrupted"
-  entrypoint = "sleep 12; echo done"
+  entrypoint = "until [ -e '`+goOn+`' ]; do sleep 0.2; done; echo done"
 }
 `)
 	apply := w.Start("apply", "-auto-approve")
@@ -150,7 +154,7 @@ resource "ray_job" "a" {
 	start := time.Now()
 	apply.Interrupt()
 	r := apply.Wait()
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > soon {
 		t.Errorf("Terraform returned %s after Ctrl-C", took)
 	}
 	if r.ExitCode != 1 || !r.Contains("was interrupted; the job was left running") {
@@ -159,6 +163,7 @@ resource "ray_job" "a" {
 	if p := w.Plan(); !p.Contains("will be updated in-place") || !p.Contains("goes on") {
 		t.Errorf("the plan after Ctrl-C:\n%s", p.Output)
 	}
+	w.Write(filepath.Base(goOn), "")
 	w.Apply()
 	w.PlanNothing()
 	if mine := rayJobs(t); len(mine) != 1 {

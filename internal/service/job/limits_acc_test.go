@@ -74,13 +74,14 @@ resource "ray_job" "a" {
 			t.Errorf("after kill -9 of Terraform the job is %s", j.Status)
 		}
 	}
+	w.Setenv("TF_LOG_PROVIDER", "INFO")
 	apply = w.Start("apply", "-auto-approve", "-lock=false")
-	apply.WaitFor("ray_job.a: Creating...")
-	pause(t, 2*time.Second) // until it has taken the job over
+	apply.WaitFor("Ray has the job: ") // it has taken the job over
+	w.Setenv("TF_LOG_PROVIDER", "")
 	start := time.Now()
 	apply.Interrupt()
 	r := apply.Wait()
-	if took := time.Since(start); took > 4*time.Second {
+	if took := time.Since(start); took > soon {
 		t.Errorf("Terraform returned %s after Ctrl-C", took)
 	}
 	if r.ExitCode != 1 || !r.Contains("was interrupted while it waited for job") {
