@@ -199,8 +199,8 @@ func TestFakeJob_interruptWaitsOn(t *testing.T) {
 			start := time.Now()
 			run.Interrupt()
 			r := run.Wait()
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("returned %s after Ctrl-C, want at most 2s", took)
+			if took := time.Since(start); took > soon {
+				t.Errorf("returned %s after Ctrl-C", took)
 			}
 			requireSaid(t, r.Diagnostics(), "was interrupted; the job was left running", "ray job stop "+id(tf), "NOT complete")
 			if tf.Tainted(addr) || id(tf) == "" {
@@ -235,6 +235,10 @@ func TestFakeJob_interruptWaitsOn(t *testing.T) {
 		})
 	}
 }
+
+// soon is far less than what an interrupted call would have waited for, and more than a
+// busy machine adds to the two seconds that it may take.
+const soon = 15 * time.Second
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
@@ -292,11 +296,9 @@ func TestFakeJob_aFinishedRunIsTakenOverAndThePlanSaysSo(t *testing.T) {
 
 func TestFakeJob_aRunThatFailedUnseenIsShown(t *testing.T) {
 	tf, fake := newTest(t)
-	tf.Resource(addr, config{"name": "a", "entrypoint": "sleep 0.5; echo why it failed; exit 3", "timeouts": config{"create": "100ms"}})
+	tf.Resource(addr, config{"name": "a", "entrypoint": "echo why it failed; sleep 3600", "timeouts": config{"create": "2s"}})
 	requireSaid(t, tf.Apply().Diagnostics().Errors(), "is not over after")
-	for fake.Jobs()[0].Status != ray.JobFailed {
-		time.Sleep(10 * time.Millisecond)
-	}
+	fake.Finish(fake.Jobs()[0].SubmissionID, raytest.Failed(3))
 	requireSaid(t, tf.Plan().Diagnostics().Warnings(), `Job "a" will run again`, "FAILED with exit code 3", "why it failed", "-2")
 }
 
@@ -473,12 +475,12 @@ func TestFakeJob_renameWithoutMoved(t *testing.T) {
 
 func TestFakeJob_deadlineForgetsAndTakesBack(t *testing.T) {
 	tf, fake := newTest(t)
-	tf.Resource(addr, config{"name": "a", "entrypoint": forever, "timeouts": config{"create": "300ms"}})
+	tf.Resource(addr, config{"name": "a", "entrypoint": forever, "timeouts": config{"create": "2s"}})
 	r := tf.Apply()
 	if r.ExitCode() != 1 || tf.State(addr) != nil {
 		t.Fatalf("exit code %d, state %v", r.ExitCode(), tf.State(addr))
 	}
-	requireSaid(t, r.Diagnostics(), `Job "a" is not over after 300ms`, "Apply again to take it back", "ray job stop a-")
+	requireSaid(t, r.Diagnostics(), `Job "a" is not over after 2s`, "Apply again to take it back", "ray job stop a-")
 	fake.Finish(fake.Jobs()[0].SubmissionID, raytest.Succeeded())
 	tf.MustApply()
 	requireRuns(t, fake, forever, 1)
@@ -489,7 +491,7 @@ func TestFakeJob_lostContactForgetsAndTakesBack(t *testing.T) {
 	tf.Provider(config{"address": fake.URL(), "owner": "test", "max_unreachable": "500ms", "request_retry": config{"max_attempts": 1}})
 	tf.Resource(addr, config{"name": "a", "entrypoint": forever})
 	run := tf.StartApply()
-	waitFor(t, func() bool { return len(fake.Jobs()) == 1 })
+	waitFor(t, func() bool { return fake.Requests()["GET /api/jobs/{id}"] > 0 }) // the submission was answered
 	fake.Down()
 	r := run.Wait()
 	if r.ExitCode() != 1 || tf.State(addr) != nil {

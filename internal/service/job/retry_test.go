@@ -135,7 +135,7 @@ func TestFakeJob_interruptedBetweenAttempts(t *testing.T) {
 	start := time.Now()
 	run.Interrupt()
 	r := run.Wait()
-	if took := time.Since(start); took > 2*time.Second || r.ExitCode() != 1 {
+	if took := time.Since(start); took > soon || r.ExitCode() != 1 {
 		t.Errorf("exit code %d after %s", r.ExitCode(), took)
 	}
 	requireSaid(t, r.Diagnostics().Errors(), "FAILED with exit code 3", "was not run again", "before the next attempt was submitted")
@@ -148,7 +148,7 @@ func TestFakeJob_interruptedBetweenAttempts(t *testing.T) {
 func TestFakeJob_timeIsUpBetweenAttempts(t *testing.T) {
 	tf, fake := newTest(t)
 	tf.Resource(addr, config{
-		"name": "a", "entrypoint": "exit 3", "timeouts": config{"create": "600ms"},
+		"name": "a", "entrypoint": "exit 3", "timeouts": config{"create": "2s"},
 		"retry": config{"exit_codes": []any{3}, "min_backoff": "1h", "max_backoff": "1h"},
 	})
 	r := tf.Apply()
@@ -191,13 +191,14 @@ func TestFakeJob_retryFaults(t *testing.T) {
 	}
 	t.Run("the answer is lost for good", func(t *testing.T) {
 		tf, fake := newTest(t)
-		lost := fake.Fail(submit, raytest.LoseAnswer())
+		lost := fake.Fail(submit, raytest.FreezeAgent())
 		tf.Provider(config{"address": fake.URL(), "owner": "test", "max_unreachable": "300ms", "request_retry": config{"max_attempts": 1}})
 		tf.Resource(addr, config{"name": "a", "entrypoint": forever, "retry": quick})
 		run := tf.StartApply()
 		fake.Finish(lastJob(t, fake, 1), raytest.Failed(3))
 		<-lost.Hit()
 		fake.Down()
+		lost.Thaw() // the job is there
 		r := run.Wait()
 		if r.ExitCode() != 1 || tf.State(addr) != nil {
 			t.Fatalf("exit code %d, state %v", r.ExitCode(), tf.State(addr))

@@ -233,7 +233,7 @@ func TestFakeJobWait_interruptAndDeadline(t *testing.T) {
 		start := time.Now()
 		run.Interrupt()
 		r := run.Wait()
-		if took := time.Since(start); took > 2*time.Second || r.ExitCode() != 1 || tf.State(gate) != nil {
+		if took := time.Since(start); took > soon || r.ExitCode() != 1 || tf.State(gate) != nil {
 			t.Errorf("exit code %d after %s, state %v", r.ExitCode(), took, tf.State(gate))
 		}
 		requireSaid(t, r.Diagnostics().Errors(), "The wait for jobs was interrupted", "The next apply waits on", "Not over: "+strings.Join(ids, ", "))
@@ -246,12 +246,12 @@ func TestFakeJobWait_interruptAndDeadline(t *testing.T) {
 	})
 	t.Run("deadline", func(t *testing.T) {
 		tf, fake := newTest(t)
-		tf.Resource(gate, config{"jobs": fanOut(tf, 2, nil), "timeouts": config{"create": "300ms"}})
+		tf.Resource(gate, config{"jobs": fanOut(tf, 2, nil), "timeouts": config{"create": "2s"}})
 		r := tf.Apply()
 		if r.ExitCode() != 1 || tf.State(gate) != nil {
 			t.Errorf("exit code %d, state %v", r.ExitCode(), tf.State(gate))
 		}
-		requireSaid(t, r.Diagnostics().Errors(), "The jobs are not over after 300ms", "They go on")
+		requireSaid(t, r.Diagnostics().Errors(), "The jobs are not over after 2s", "They go on")
 		requirePath(t, r.Diagnostics().Errors(), "timeouts")
 		requireRuns(t, fake, forever, 2)
 	})
