@@ -44,8 +44,8 @@ type Engine struct {
 	listing chan struct{}
 	// poll looks at the jobs that are waited for.
 	poll poller
-	// settled and staleAfter are the constants, but for tests.
-	settled, staleAfter time.Duration
+	// settled, staleAfter and gcsPatience are the constants, but for tests.
+	settled, staleAfter, gcsPatience time.Duration
 
 	mu       sync.Mutex
 	list     map[string]ray.Job       // the last list of stamped jobs by id, or nil
@@ -59,7 +59,7 @@ func New(o Options) *Engine {
 	if o.MaxUnreachable <= 0 {
 		o.MaxUnreachable = 10 * time.Minute
 	}
-	e := &Engine{o: o, slots: make(chan struct{}, 8), copies: make(chan struct{}, 4), listing: make(chan struct{}, 1), nodesLock: make(chan struct{}, 1), settled: settled, staleAfter: staleAfter}
+	e := &Engine{o: o, slots: make(chan struct{}, 8), copies: make(chan struct{}, 4), listing: make(chan struct{}, 1), nodesLock: make(chan struct{}, 1), settled: settled, staleAfter: staleAfter, gcsPatience: gcsPatience}
 	e.poll.engine = e
 	return e
 }

@@ -16,6 +16,9 @@ func (e *Engine) SetSettled(d time.Duration) { e.settled = d }
 // SetStaleAfter changes how often a wait looks after a job's node.
 func (e *Engine) SetStaleAfter(d time.Duration) { e.staleAfter = d }
 
+// SetGCSPatience changes how long a look through the GCS may take.
+func (e *Engine) SetGCSPatience(d time.Duration) { e.gcsPatience = d }
+
 // Begins is where the job's last run begins in a log that is read in pieces.
 func Begins(job ray.Job, whole bool, pieces ...string) int64 {
 	scan := newLogScan(job)

@@ -61,7 +61,6 @@ func TestSubmit_runsOnceWhateverIsCutOff(t *testing.T) {
 			again := fake.Fail(raytest.Match{Route: hasPackage}, raytest.FreezeAgent())
 			<-again.Hit()
 			slow.Thaw()
-			pause(t, 100*time.Millisecond) // Thaw returns just before the fake is done with the POST
 			again.Thaw()
 		}()
 		submitOnce(t, fake, newImpatientEngine(t, fake, nil, 500*time.Millisecond, 30*time.Second), packed(request(entrypoint)))

@@ -232,7 +232,7 @@ func (l *looks) byGCS(ctx context.Context, ids []string) map[string]sight {
 	if l.engine.o.GCS == nil || time.Now().Before(l.gcsAfter) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, gcsPatience)
+	ctx, cancel := context.WithTimeout(ctx, l.engine.gcsPatience)
 	defer cancel()
 	client, err := l.engine.o.GCS(ctx)
 	if err == nil {

@@ -68,7 +68,6 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	}
 	r.body, r.tooBig = body, len(body) > maxBody
 	done := f.watchSubmit(r)
-	defer done()
 
 	act := func() answer {
 		f.mu.Lock()
@@ -81,9 +80,11 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	}
 	if i := f.fault(r); i != nil {
 		defer i.after.Done()
+		defer done()
 		i.fault.serve(f, i, w, r, act)
 		return
 	}
+	defer done()
 	act().write(w)
 }
 
