@@ -74,6 +74,25 @@ func (c *Cluster) GCS(ctx context.Context) (*gcs.Client, error) {
 	return c.gcs.get(ctx, c.keepNoGCS, c.findGCS)
 }
 
+// young is how long a head may take to tell where its GCS is: seconds after its start,
+// and where it restarted, after Ray has found out that the old one is dead.
+const young = 30 * time.Second
+
+// NeedGCS is GCS for what the dashboard can't do: a young head is given time.
+func (c *Cluster) NeedGCS(ctx context.Context) (*gcs.Client, error) {
+	for start := time.Now(); ; {
+		g, err := c.GCS(ctx)
+		if !errors.Is(err, dashboard.ErrNotReported) || time.Since(start) > young {
+			return g, err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
 // Info says who the cluster is, as it was when this process last asked on purpose (InfoNow), or else first.
 func (c *Cluster) Info(ctx context.Context) (ray.Cluster, error) {
 	return c.info.get(ctx, keepShort, c.askInfo)
@@ -202,7 +221,7 @@ type Demand = gcs.Demand
 // Scaling is what the autoscaler reported last, and what it is asked for; only the
 // GCS knows.
 func (c *Cluster) Scaling(ctx context.Context) (Scaling, error) {
-	g, err := c.GCS(ctx)
+	g, err := c.NeedGCS(ctx)
 	if err != nil {
 		return Scaling{}, err
 	}

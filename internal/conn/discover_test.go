@@ -2,13 +2,16 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/ray-iac/terraform-provider-ray/internal/ray"
+	"github.com/ray-iac/terraform-provider-ray/internal/ray/dashboard"
 	"github.com/ray-iac/terraform-provider-ray/internal/ray/raytest"
 )
 
@@ -66,6 +69,20 @@ func TestNodesComeFromTheGCSOfTheSameCluster(t *testing.T) {
 				t.Errorf("%+v, token %q: got dashboard %v, %v", target, token, d, err)
 			}
 		}
+	}
+}
+
+// For what only the GCS knows, a head is given time to tell where that is.
+func TestYoungHeadIsGivenTime(t *testing.T) {
+	t.Parallel()
+	fake, gcs := pair(t, "", nil)
+	fake.Fail(raytest.Match{Route: "GET /nodes"}, raytest.AnswerWith(http.StatusOK, "application/json", `{"result": true, "msg": "", "data": {"summary": []}}`))
+	c := clusterOf(t, Config{Address: fake.URL()}, Target{})
+	if _, err := c.GCS(t.Context()); !errors.Is(err, dashboard.ErrNotReported) {
+		t.Errorf("a young head: %v", err)
+	}
+	if g, err := c.NeedGCS(t.Context()); err != nil || g.Address() != gcs.Address() {
+		t.Errorf("found %v, %v", g, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -189,9 +190,12 @@ func quantity(s string) (float64, bool) {
 	return f * unit, err == nil
 }
 
+// ErrNotReported is a head that is young: its agent reports within seconds.
+var ErrNotReported = errors.New("no head node has reported its command line yet")
+
 // GCSAddress is host:port of the GCS as the head's raylet was told on its command
 // line; GET /nodes?view=summary, since Ray 2.0. It is the cluster's own view: the
-// port may not be reachable from here. KindUnavailable while the head has not
+// port may not be reachable from here. ErrNotReported while the head has not
 // reported its command line, some seconds after a start.
 func (c *Client) GCSAddress(ctx context.Context) (string, error) {
 	const op = "ask for the address of the GCS"
@@ -209,5 +213,5 @@ func (c *Client) GCSAddress(ctx context.Context) (string, error) {
 			}
 		}
 	}
-	return "", &ray.Error{Kind: ray.KindUnavailable, Op: op, Address: c.URL(), Message: "no head node has reported its command line yet"}
+	return "", &ray.Error{Kind: ray.KindUnavailable, Op: op, Address: c.URL(), Err: ErrNotReported}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -58,19 +57,10 @@ func (r *request) supported(ctx context.Context) error {
 	return r.cluster.Require(ctx, "label_selector of a resource_floor", labelsSince)
 }
 
-// young is how long a head takes, and more, to tell where its GCS is.
-const young = 15 * time.Second
-
 // connect gives the floor its client, and the cluster's id where HTTP did not tell.
 func (r *request) connect(ctx context.Context) error {
 	var err error
-	for start := time.Now(); ; sleep(ctx, time.Second) {
-		r.floor.GCS, err = r.cluster.GCS(ctx)
-		if err == nil || !ray.IsUnreachable(err) || errors.As(err, new(*conn.NoGCSError)) || ctx.Err() != nil || time.Since(start) > young {
-			break
-		}
-	}
-	if err != nil {
+	if r.floor.GCS, err = r.cluster.NeedGCS(ctx); err != nil {
 		return fmt.Errorf("the cluster-wide resource request is known to the GCS (port 6379) alone; where it listens on an address that the dashboard does not tell, write it as cluster.gcs_address, or use node_floor, which the dashboard is enough for: %w", err)
 	}
 	if r.floor.ClusterID == "" {

@@ -5,6 +5,7 @@ package autoscaling_test
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,7 +178,7 @@ func TestSlowAccPolicy_resourceFloorAndRestart(t *testing.T) {
 }
 
 // restartedWithFloor applies a resource floor of one node, and restarts the head with
-// its Redis.
+// its Redis. The node dies with the head, and Ray has found that out.
 func restartedWithFloor(t *testing.T, version raytest.Autoscaler) (c cluster, w *acctest.Workspace, clusterID any) {
 	t.Helper()
 	acctest.CLI(t)
@@ -191,17 +192,16 @@ func restartedWithFloor(t *testing.T, version raytest.Autoscaler) (c cluster, w 
 	w.Write("main.tf", c.request(`bundles = [{ resources = { small = 1 } }]`))
 	w.Apply()
 	clusterID = w.Attributes("ray_autoscaling_policy.floor")["cluster_id"]
+	old := c.alive("small")
 	if err := c.head.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.head.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for began := time.Now(); ; time.Sleep(time.Second) { // the head's nodes are told apart a moment later
-		if address, err := c.api.GCSAddress(t.Context()); err == nil && address != "" {
-			break
-		} else if time.Since(began) > time.Minute {
-			t.Fatalf("the dashboard does not name the GCS: %v", err)
+	for began := time.Now(); slices.ContainsFunc(c.alive("small"), func(id string) bool { return slices.Contains(old, id) }); time.Sleep(time.Second) {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("node %v is still alive", old)
 		}
 	}
 	return c, w, clusterID
