@@ -344,7 +344,7 @@ func (c *Cluster) keepNoGCS(err error) time.Duration {
 	if _, ok := c.dash.peek(); !ok || c.to.gcs != nil || ray.IsKind(err, ray.KindCanceled) {
 		return keepShort(err)
 	}
-	if _, ok := errors.AsType[*NoGCSError](err); ok {
+	if _, ok := errors.AsType[*noGCS](err); ok {
 		if ray.IsKind(err, ray.KindTimeout) {
 			return timeoutTTL
 		}
@@ -353,16 +353,11 @@ func (c *Cluster) keepNoGCS(err error) time.Duration {
 	return keepShort(err)
 }
 
-// NoGCSError is a GCS that was looked for in all places and can't be had from here.
-type NoGCSError struct{ err error }
+// noGCS is a GCS that was looked for in all places and can't be had from here.
+type noGCS struct{ err error }
 
-// Error says why.
-func (e *NoGCSError) Error() string {
-	return fmt.Sprintf("the GCS can't be reached from here: %v", e.err)
-}
-
-// Unwrap returns the error of the first place.
-func (e *NoGCSError) Unwrap() error { return e.err }
+func (e *noGCS) Error() string { return fmt.Sprintf("the GCS can't be reached from here: %v", e.err) }
+func (e *noGCS) Unwrap() error { return e.err }
 
 func canceled(ctx context.Context) error {
 	kind := ray.KindCanceled

@@ -173,7 +173,7 @@ func (c *Cluster) findGCS(ctx context.Context) (*gcs.Client, error) {
 	known := endpoint{addr: c.to.primary}
 	switch c.to.access {
 	case AccessProxy:
-		return nil, &NoGCSError{unsupported("find the GCS", c.Address(),
+		return nil, &noGCS{unsupported("find the GCS", c.Address(),
 			"Kubernetes' API server passes on HTTP only, and the GCS speaks gRPC: write gcs_address where the GCS can be reached from here, or kuberay.access = %q inside of the Kubernetes cluster", AccessService)}
 	case AccessService:
 		head, err := c.kubeHead(ctx)
@@ -226,9 +226,9 @@ func (c *Cluster) pickGCS(ctx context.Context, d *dashboard.Client, places []end
 		return nil, canceled(ctx)
 	}
 	for i := range places {
-		return nil, &NoGCSError{errs[i]}
+		return nil, &noGCS{errs[i]}
 	}
-	return nil, &NoGCSError{&ray.Error{Kind: ray.KindProtocol, Op: "find the GCS", Address: c.Address(), Message: fmt.Sprintf("the cluster reports %q, which is no host and port", reported)}}
+	return nil, &noGCS{&ray.Error{Kind: ray.KindProtocol, Op: "find the GCS", Address: c.Address(), Message: fmt.Sprintf("the cluster reports %q, which is no host and port", reported)}}
 }
 
 func (c *Cluster) verifyGCS(ctx context.Context, d *dashboard.Client, g *gcs.Client) error {

@@ -235,7 +235,7 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 			}
 		}
 		if !sleep(ctx, interval(time.Since(start))) {
-			if now, err := e.lastLook(ctx, id); err == nil && now.Status.Terminal() {
+			if now, err := e.getLate(ctx, id); err == nil && now.Status.Terminal() {
 				return now, nil
 			}
 			return job, &ray.Error{Kind: ray.KindCanceled, Op: "wait for job " + id + " to stop", Address: e.o.Address, Message: "the wait was given up after the job was asked to stop", Err: context.Cause(ctx)}
@@ -258,13 +258,6 @@ func (e *Engine) stop(ctx context.Context, id string, job ray.Job, timeout time.
 			return job, &StopTimeoutError{ID: id, Status: job.Status, After: timeout, Err: last}
 		}
 	}
-}
-
-// lastLook is Get for a caller whose ctx has ended.
-func (e *Engine) lastLook(ctx context.Context, id string) (ray.Job, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
-	defer cancel()
-	return e.Get(ctx, id)
 }
 
 // unplacedAfter is how long a PENDING job that was asked to stop may take for it: the

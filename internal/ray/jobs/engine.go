@@ -120,6 +120,13 @@ func (e *Engine) Get(ctx context.Context, id string) (ray.Job, error) {
 	return job, err
 }
 
+// getLate is Get that has half a second more where ctx ends, or has ended.
+func (e *Engine) getLate(ctx context.Context, id string) (ray.Job, error) {
+	look, cancel := ray.WithGrace(ctx, 500*time.Millisecond)
+	defer cancel()
+	return e.Get(look, id)
+}
+
 // record is Get with ghosts.
 func (e *Engine) record(ctx context.Context, id string) (ray.Job, error) {
 	select {

@@ -358,9 +358,7 @@ func (e *Engine) post(ctx context.Context, r Request, run Run, before *ray.Job) 
 
 // arrived looks whether a job whose POST was not answered is there.
 func (e *Engine) arrived(ctx context.Context, run Run) (bool, error) {
-	look, cancel := ray.WithGrace(ctx, 500*time.Millisecond)
-	defer cancel()
-	job, err := e.Get(look, run.ID)
+	job, err := e.getLate(ctx, run.ID)
 	if err != nil {
 		return false, err
 	}
